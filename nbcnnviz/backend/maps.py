@@ -1,0 +1,215 @@
+"""Feature maps, what can be said of each channel, and their quantised form for the screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .recorder import record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .network import Network
+
+Floats = npt.NDArray[np.float32]
+
+
+def feature_maps(net: Network | nn.Module, image: Any, layer: str) -> Tensor:
+    """What every channel of a layer answers to an image: its output, (C, H, W).
+
+    Args:
+        net: a `Network` or a bare module.
+        image: anything image-like, see `Network.prepare`.
+        layer: a layer's name as `net.layers()` gives it, for example "layer1.0.conv2".
+
+    Raises:
+        ValueError: there is no such layer (the nearest names are given), or it has no maps.
+
+    Example:
+        >>> import nbcnnviz as nv
+        >>> maps = nv.backend.feature_maps(nv.Network.digits(), nv.sample_image("digit"), "conv1")
+        >>> maps.ndim
+        3
+    """
+    return record(net, image, [layer])[layer]
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """One figure per channel of a layer, each an array (C,), taken over the finite values."""
+
+    mean: Floats
+    minimum: Floats
+    maximum: Floats
+    variance: Floats
+    sparsity: Floats
+    """Share of values that are exactly zero, 0..1."""
+    nan: npt.NDArray[np.int32]
+    """How many values are not a number; infinities do not count."""
+    dead: npt.NDArray[np.bool_]
+    """Every value is exactly zero."""
+
+    @property
+    def signed(self) -> bool:
+        """Whether any channel has a negative value."""
+        return bool((self.minimum < 0).any())
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest finite value in the layer."""
+        if not self.minimum.size:
+            return 0.0, 0.0
+        return float(self.minimum.min()), float(self.maximum.max())
+
+
+def channel_statistics(maps: Tensor) -> ChannelStatistics:
+    """Mean, extremes, variance and sparsity of each of the maps (C, H, W).
+
+    A channel without one finite value has mean, extremes and variance 0.
+
+    Example:
+        >>> channel_statistics(torch.zeros(2, 3, 3)).dead
+        array([ True,  True])
+    """
+    flat = _as_float(maps).flatten(1)
+    # (C, H * W); float64 where the sums could lose what three shown digits need
+    finite = torch.isfinite(flat)
+    if bool(finite.all()):
+        mean = flat.mean(1, dtype=torch.float64)
+        variance = flat.var(1, correction=0) if flat.shape[1] else torch.zeros_like(mean)
+        low, high = torch.aminmax(flat, dim=1)
+    else:
+        count = finite.sum(1).clamp(min=1)
+        wide = torch.where(finite, flat, 0).double()
+        mean = wide.sum(1) / count
+        variance = (torch.where(finite, wide - mean[:, None], 0) ** 2).sum(1) / count
+        none = ~finite.any(1)
+        low = torch.where(finite, flat, torch.inf).amin(1).masked_fill(none, 0)
+        high = torch.where(finite, flat, -torch.inf).amax(1).masked_fill(none, 0)
+    zeros = (flat == 0).sum(1)
+    return ChannelStatistics(
+        mean=_floats(mean),
+        minimum=_floats(low),
+        maximum=_floats(high),
+        variance=_floats(variance),
+        sparsity=_floats(zeros / max(flat.shape[1], 1)),
+        nan=flat.isnan().sum(1).to(torch.int32).cpu().numpy(),
+        dead=(zeros == flat.shape[1]).cpu().numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """Maps as one byte a cell: code c in 0..254 is lo + c (hi - lo) / 254, 255 is NaN."""
+
+    codes: npt.NDArray[np.uint8]
+    """(n, h, w)"""
+    lo: Floats
+    """(n,) the smallest finite value of each map; infinities are clamped to the ends."""
+    hi: Floats
+
+    def values(self) -> Floats:
+        """The values back, (n, h, w), within (hi - lo) / 508 of what they were."""
+        step = (self.hi.astype(np.float64) - self.lo) / 254
+        values = self.lo[:, None, None] + self.codes * step[:, None, None]
+        return np.where(self.codes == 255, np.nan, values).astype(np.float32)
+
+
+def quantise(maps: Tensor) -> Quantised:
+    """Put each map (n, h, w) on its own scale of 255 steps, and NaN on a code of its own.
+
+    Example:
+        >>> quantise(torch.tensor([[[0.0, 1.0, float("nan")]]])).codes
+        array([[[  0, 254, 255]]], dtype=uint8)
+    """
+    maps = _as_float(maps)
+    finite = torch.isfinite(maps)
+    every = bool(finite.all())
+    flat = maps.flatten(1)
+    if every:
+        lo, hi = torch.aminmax(flat, dim=1)
+    else:
+        lo = torch.where(finite, maps, torch.inf).flatten(1).amin(1)
+        hi = torch.where(finite, maps, -torch.inf).flatten(1).amax(1)
+        nothing = lo > hi
+        lo, hi = lo.masked_fill(nothing, 0), hi.masked_fill(nothing, 0)
+    # Halved before the subtraction: values of 1e38 and -1e38 are further apart than float32 goes.
+    span = hi / 2 - lo / 2
+    scale = torch.where(span > 0, 127 / span, 0)
+    # 127 / span overflows for spans near the smallest normal number: such a map is flat.
+    scale = torch.where(torch.isfinite(scale), scale, 0)[:, None, None]
+    codes = (maps / 2 - lo[:, None, None] / 2) * 2 * scale
+    if not every:
+        codes = torch.where(maps.isnan(), 255.0, codes.nan_to_num(0, 254, 0).clamp(0, 254))
+    return Quantised(codes.round().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi))
+
+
+def reduce_maps(maps: Tensor, side: int = 112) -> tuple[Tensor, int]:
+    """Area means over the smallest square that brings the longer side of the maps to `side`.
+
+    Returns the maps (C, ceil(H / factor), ceil(W / factor)) and the factor (1: unchanged).
+    Cells at the lower and right edge average what there is.
+    """
+    factor = -(-max(maps.shape[-2:]) // side)
+    if factor <= 1:
+        return maps, 1
+    reduced = F.avg_pool2d(_as_float(maps)[None], factor, ceil_mode=True, count_include_pad=False)
+    return reduced[0], factor
+
+
+def _as_float(maps: Tensor) -> Tensor:
+    """float32, since half precision sums overflow and CPUs lack some of its kernels."""
+    return maps.detach().to(torch.float32)
+
+
+def _floats(values: Tensor) -> Floats:
+    # The variance of values around 1e38 is beyond float32: say "huge", not "infinite".
+    most = torch.finfo(torch.float32).max
+    return values.nan_to_num(0, most, -most).clamp(-most, most).to(torch.float32).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The weights with which one channel of a convolution looks at its inputs."""
+
+    weights: Floats
+    """(k, kh, kw), strongest first by L2 norm; (3, kh, kw) in input order when `rgb`."""
+    inputs: npt.NDArray[np.int32]
+    """(k,) the input channel that each kernel looks at."""
+    rgb: bool
+    """The convolution has three inputs, so that its kernels are a small colour picture."""
+
+
+def kernels(net: Network | nn.Module, layer: str, channel: int, limit: int = 256) -> Kernels | None:
+    """The kernels of one channel of a convolution; None for any other layer.
+
+    First-layer filters and dead filters are read from them: Zeiler & Fergus 2014, fig. 6.
+
+    Args:
+        net: a `Network` or a bare module.
+        layer: the name of a convolution module.
+        channel: which of its outputs.
+        limit: at most so many kernels, the strongest.
+    """
+    from .network import Network
+
+    module = dict(Network.wrap(net).model.named_modules()).get(layer.partition("#")[0])
+    weight = getattr(module, "weight", None)
+    plain = isinstance(module, torch.nn.Conv2d) and isinstance(weight, Tensor)
+    if not plain or not 0 <= channel < len(weight):
+        return None
+    group = channel // (module.out_channels // module.groups)
+    # (inputs of the group, kh, kw)
+    mine = weight.detach()[channel].to("cpu", torch.float32)
+    if len(mine) == 3 and module.groups == 1:
+        return Kernels(mine.numpy().copy(), np.arange(3, dtype=np.int32), True)
+    strongest = mine.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:limit]
+    inputs = strongest.numpy().astype(np.int32) + group * len(mine)
+    return Kernels(mine[strongest].numpy(), inputs, False)

@@ -1,0 +1,162 @@
+"""What a browser may ask: lanes, their checked arguments, and the envelope around them.
+
+A message from the browser is untrusted input. Whatever does not have exactly the expected
+shape is dropped; nothing in it is ever used as an attribute name, a path or a dtype.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from ._worker import Job
+
+Check = Callable[[Any], Any]
+"""Returns the value, or raises ValueError."""
+
+W = TypeVar("W")
+P = ParamSpec("P")
+Answer = Callable[Concatenate[W, Job, P], bytes]
+
+_CHECKS = "_nbcnnviz_lane"
+_ID_LIMIT = 64
+
+
+def lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
+    """Declare a method as the answer to one kind of question; its name less `_lane_` is the lane.
+
+    The method gets the `Job` and each declared argument by name, and returns a packed blob.
+    """
+
+    def mark(method: Answer[W, P]) -> Answer[W, P]:
+        setattr(method, _CHECKS, checks)
+        return method
+
+    return mark
+
+
+@functools.cache
+def lanes_of(cls: type) -> Mapping[str, Mapping[str, Check]]:
+    """The lanes of a widget class with the checks of their arguments."""
+    found = {}
+    for name in dir(cls):
+        method = getattr(cls, name, None)
+        if name.startswith("_lane_") and hasattr(method, _CHECKS):
+            found[name.removeprefix("_lane_")] = getattr(method, _CHECKS)
+    return found
+
+
+def text(limit: int = 500) -> Check:
+    """A string of at most `limit` characters."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or len(value) > limit:
+            raise ValueError("expected a short text")
+        return value
+
+    return check
+
+
+def whole(low: int = 0, high: int = 2**31 - 1) -> Check:
+    """A whole number within the bounds; JSON has no integers, so 3.0 counts."""
+
+    def check(value: Any) -> int:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value != int(value):
+            raise ValueError("expected a whole number")
+        if not low <= value <= high:
+            raise ValueError(f"expected a number from {low} to {high}")
+        return int(value)
+
+    return check
+
+
+def flag(value: Any) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def one_of(*choices: str) -> Check:
+    """One of a few words."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return value
+
+    return check
+
+
+def optional(check: Check) -> Check:
+    """What `check` accepts, or null."""
+    return lambda value: None if value is None else check(value)
+
+
+def several(check: Check, limit: int) -> Check:
+    """A list of at most `limit` values."""
+
+    def check_all(value: Any) -> list[Any]:
+        if not isinstance(value, list) or len(value) > limit:
+            raise ValueError(f"expected a list of at most {limit}")
+        return [check(item) for item in value]
+
+    return check_all
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question of a view."""
+
+    view: str
+    seq: int
+    lane: str
+    args: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The view's Stop button."""
+
+    view: str
+
+
+@dataclass(frozen=True)
+class Hello:
+    """A new view, or one that wants to know whether the kernel is there."""
+
+    view: str
+
+
+def parse(content: Any, epoch: str, cls: type) -> Ask | Stop | Hello | None:
+    """The message a view of this widget sent, or None for anything else."""
+    try:
+        kind = content["type"]
+        view = text(_ID_LIMIT)(content["view"])
+        if not view:
+            return None
+        if kind == "hello":
+            return Hello(view)
+        if content["epoch"] != epoch:
+            return None
+        if kind == "stop":
+            return Stop(view)
+        if kind != "ask":
+            return None
+        name = text(_ID_LIMIT)(content["lane"])
+        checks = lanes_of(cls)[name]
+        args = content["args"]
+        if not isinstance(args, dict) or set(args) != set(checks):
+            return None
+        return Ask(
+            view,
+            whole()(content["seq"]),
+            name,
+            {key: check(args[key]) for key, check in checks.items()},
+        )
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,450 @@
+"""FeatureMaps: what every layer of a network answers to an image."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import traitlets
+
+from .. import colormaps
+from ..backend import doctor, maps
+from ..backend.layers import Layer, default_layer, find
+from ..backend.network import Network, Prediction
+from ..backend.recorder import record
+from ._base import NetworkWidget
+from ._cache import Cache
+from ._codec import pack
+from ._lanes import flag, lane, one_of, optional, several, text, whole
+from ._layer_record import MAPS_AT_ONCE, SORTS, LayerRecord
+from ._worker import Job
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+    from torch import Tensor, nn
+
+_SAVED_BYTES = 700_000
+"""Of maps in the traits: with base64 and all else below 1 MB in a saved notebook."""
+_SAVE_DELAY = 0.4
+_EXPORT_FLOATS = 4 * 2**20
+_THUMBNAIL = 64
+
+_records: Cache[LayerRecord] = Cache()
+
+
+class FeatureMaps(NetworkWidget):
+    """See what every layer of a network answers to an image, channel by channel.
+
+    Args:
+        net: a `Network` or a bare `torch.nn.Module`.
+        image: anything image-like (see `Network.prepare`), or a list of images to compare.
+        layer: the layer to begin with, by name; the first activation or convolution if None.
+        settings: `channel`, `image_index`, `sort`, `scale`, `colormap`, `hide_dead`, `theme`.
+
+    Raises:
+        ValueError, TypeError: an argument that cannot be used, by name, with the fix.
+
+    Example:
+        >>> import nbcnnviz as nv
+        >>> w = nv.FeatureMaps(nv.Network.digits(), nv.sample_image("digit"))
+        >>> w.layer = w.layers[-3].name
+    """
+
+    stem: ClassVar[str] = "feature_maps"
+
+    layer = traitlets.Unicode().tag(sync=True)
+    """Name of the layer shown, as in `net.layers()`."""
+    channel = traitlets.Int(None, allow_none=True).tag(sync=True)
+    """The channel opened large; None: the grid."""
+    image_index = traitlets.Int(0).tag(sync=True)
+    """Which of the images is shown, from 0."""
+    sort = traitlets.Enum(SORTS, "index").tag(sync=True)
+    """Order of the grid: by number, or largest first."""
+    scale = traitlets.Enum(colormaps.SCALES, "map").tag(sync=True)
+    """What the colours span: each map, the layer, or the layer symmetric around zero."""
+    colormap = traitlets.Enum(colormaps.NAMES, "auto").tag(sync=True)
+    """Colours; "auto" is viridis, or red-blue around zero for layers with negative values."""
+    hide_dead = traitlets.Bool(False).tag(sync=True)
+    """Leave out channels whose every value is zero."""
+
+    _layers = traitlets.List().tag(sync=True)
+    _images = traitlets.Bytes().tag(sync=True)
+    _maps = traitlets.Bytes().tag(sync=True)
+
+    def __init__(
+        self,
+        net: Network | nn.Module,
+        image: Any,
+        layer: str | None = None,
+        **settings: Any,
+    ) -> None:
+        net = Network.wrap(net)
+        self._names, self._inputs = _prepare(net, image)
+        self._predictions = [_predictions(net, each) for each in self._inputs]
+        self._examined = net.version()
+        self.layers, self._stats = doctor.examine(net, self._inputs[0])
+        self._held: tuple[Any, Tensor] | None = None
+        chosen = self._spatial(layer) if layer is not None else default_layer(self.layers)
+        super().__init__(
+            net,
+            layer=chosen.name,
+            _layers=self._layer_list(),
+            _images=self._image_blob(net),
+            **settings,
+        )
+        self._save()
+        self.observe(self._save_soon, ["layer", "image_index", "sort", "hide_dead"])
+
+    # -- settings -----------------------------------------------------------------------------
+
+    @traitlets.validate("layer")
+    def _valid_layer(self, proposal: Any) -> str:
+        return self._spatial(proposal["value"]).name
+
+    @traitlets.validate("image_index")
+    def _valid_image(self, proposal: Any) -> int:
+        index: int = proposal["value"]
+        if not 0 <= index < len(self._inputs):
+            raise ValueError(
+                f"image_index={index}: there are {len(self._inputs)} images, numbered from 0"
+            )
+        return index
+
+    @traitlets.validate("channel")
+    def _valid_channel(self, proposal: Any) -> int | None:
+        channel: int | None = proposal["value"]
+        count = self._spatial(self.layer).shape[0]
+        if channel is not None and not 0 <= channel < count:
+            raise ValueError(f"channel={channel}: {self.layer} has channels 0 to {count - 1}")
+        return channel
+
+    @traitlets.observe("layer")
+    def _keep_channel(self, change: Any) -> None:
+        if self.channel is not None and self.channel >= self._spatial(self.layer).shape[0]:
+            self.channel = None
+
+    def _spatial(self, name: Any) -> Layer:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"layer={name!r}: give a layer's name, for example "
+                f"{default_layer(self.layers).name!r}"
+            )
+        found = find(self.layers, name)
+        if not found.spatial:
+            raise ValueError(
+                f"layer={name!r} has no maps: its output is {found.shape}. "
+                f"Choose a layer with height and width, for example "
+                f"{default_layer(self.layers).name!r}"
+            )
+        return found
+
+    # -- for the user -------------------------------------------------------------------------
+
+    @property
+    def maps(self) -> Tensor:
+        """The feature maps shown now, (C, H, W), as the network computed them."""
+        return self._float_maps(self.layer, self.image_index)
+
+    def refresh(self) -> None:
+        """Look again, after more training: maps, predictions and the doctor's marks."""
+        self._predictions = [_predictions(self.net, each) for each in self._inputs]
+        self._examined = self.net.version()
+        self.layers, self._stats = doctor.examine(self.net, self._inputs[0])
+        self._held = None
+        _records.drop(id(self))
+        self._images = self._image_blob(self.net)
+        self._layers = self._layer_list()
+        self._save()
+
+    def _compute(self, job: Job) -> Tensor:
+        """The current layer for every image, so that comparing them is instant."""
+        for index in range(len(self._inputs)):
+            job.progress(index, len(self._inputs))
+            self._record(self.layer, index)
+        job.progress(len(self._inputs), len(self._inputs))
+        self._save()
+        return self.maps
+
+    # -- what is worked out ---------------------------------------------------------------------
+
+    def _float_maps(self, layer: str, image: int) -> Tensor:
+        """The exact maps; only those of the last layer asked for are held."""
+        key = (layer, image, self.net.version())
+        held = self._held
+        if held is None or held[0] != key:
+            held = key, record(self.net, self._inputs[image], [layer])[layer]
+            self._held = held
+        return held[1]
+
+    def _record(self, layer: str, image: int) -> LayerRecord:
+        version = self.net.version()
+
+        def make() -> LayerRecord:
+            exact = self._float_maps(layer, image)
+            reduced, factor = maps.reduce_maps(exact)
+            return LayerRecord(
+                layer=self._spatial(layer),
+                image=image,
+                version=version,
+                statistics=maps.channel_statistics(exact),
+                quantised=maps.quantise(reduced),
+                factor=factor,
+                picture=self.net.picture(self._inputs[image]),
+            )
+
+        return _records.get((id(self), layer, image, version), make)
+
+    def _checked(self, layer: str, image: int) -> LayerRecord:
+        """The record for what a browser asks for, whose words are not to be trusted."""
+        if image >= len(self._inputs):
+            raise ValueError(f"image {image}: there are {len(self._inputs)}")
+        return self._record(self._spatial(layer).name, image)
+
+    def _save_soon(self, change: Any) -> None:
+        self._worker.submit(
+            Job(key=(id(self), "save"), owner=self, run=lambda job: self._save(), delay=_SAVE_DELAY)
+        )
+
+    def _save(self) -> None:
+        record = self._record(self.layer, self.image_index)
+        self._maps = record.blob(record.order(self.sort, self.hide_dead), _SAVED_BYTES)
+
+    def _release(self) -> None:
+        _records.drop(id(self))
+        self._held, self._inputs = None, []
+
+    # -- what the browser asks ------------------------------------------------------------------
+
+    @lane(layer=text(), image=whole(), sort=one_of(*SORTS), hide_dead=flag)
+    def _lane_layer(self, job: Job, layer: str, image: int, sort: str, hide_dead: bool) -> bytes:
+        found = self._checked(layer, image)
+        return found.blob(found.order(sort, hide_dead))
+
+    @lane(layer=text(), image=whole(), channels=several(whole(), MAPS_AT_ONCE))
+    def _lane_more(self, job: Job, layer: str, image: int, channels: list[int]) -> bytes:
+        found = self._checked(layer, image)
+        count = len(found.quantised.lo)
+        chosen = np.array([c for c in channels if c < count], np.int32)
+        return pack({"layer": layer, "image": image}, found.maps(chosen))
+
+    @lane(layer=text(), image=whole(), channel=whole())
+    def _lane_channel(self, job: Job, layer: str, image: int, channel: int) -> bytes:
+        found = self._checked(layer, image)
+        if channel >= len(found.quantised.lo):
+            raise ValueError(f"channel {channel}: {layer} has {len(found.quantised.lo)}")
+        return self._channel_blob(layer, image, channel)
+
+    def _channel_blob(self, layer: str, image: int, channel: int) -> bytes:
+        exact = self._float_maps(layer, image)[channel].float().cpu().numpy()
+        arrays: dict[str, Any] = {"map": exact}
+        kernels = maps.kernels(self.net, layer, channel)
+        if kernels is not None:
+            arrays |= {"weights": kernels.weights, "inputs": kernels.inputs}
+        kind = None if kernels is None else "rgb" if kernels.rgb else "gray"
+        meta = {"layer": layer, "image": image, "channel": channel, "weights": kind}
+        return pack(meta, arrays)
+
+    @lane(layer=text(), channel=whole())
+    def _lane_compare(self, job: Job, layer: str, channel: int) -> bytes:
+        if channel >= self._spatial(layer).shape[0]:
+            raise ValueError(f"channel {channel}: {layer} has {self._spatial(layer).shape[0]}")
+        done: list[LayerRecord] = []
+        last = time.monotonic()
+        for index in range(len(self._inputs)):
+            job.progress(index, len(self._inputs))
+            done.append(self._record(layer, index))
+            if time.monotonic() - last > 0.2:
+                last = time.monotonic()
+                job.partial(_compare_blob(done, channel))
+        job.progress(len(done), len(done))
+        return _compare_blob(done, channel)
+
+    @lane(layer=text(), image=whole(), channel=optional(whole()))
+    def _lane_code(self, job: Job, layer: str, image: int, channel: int | None) -> bytes:
+        return pack({"code": self._code_for(self._spatial(layer).name, channel)}, {})
+
+    # -- what a saved notebook, a still picture and a page of its own show -----------------------
+
+    def _layer_list(self) -> list[dict[str, Any]]:
+        return [_layer_entry(layer, self._stats.get(layer.name)) for layer in self.layers]
+
+    def _image_blob(self, net: Network) -> bytes:
+        pictures = np.stack([net.picture(each) for each in self._inputs])
+        factor = 1
+        if pictures.nbytes > 200_000:
+            factor = -(-max(pictures.shape[1:3]) // _THUMBNAIL)
+            pictures = np.stack([_reduce(picture, factor) for picture in pictures])
+        meta = {
+            "names": self._names,
+            "size": list(self._inputs[0].shape[-2:]),
+            "factor": factor,
+            "predictions": [[vars(p) for p in each] for each in self._predictions],
+        }
+        return pack(meta, {"pictures": pictures})
+
+    def _shown(self) -> tuple[LayerRecord, npt.NDArray[np.int32]]:
+        """The record on view and the channels of the grid, in order."""
+        record = self._record(self.layer, self.image_index)
+        if self.channel is not None:
+            return record, np.array([self.channel], np.int32)
+        return record, record.order(self.sort, self.hide_dead)
+
+    def _colours(self, record: LayerRecord) -> Iterator[tuple[str, float, float]]:
+        """For each channel the table and the values of its first and last colour."""
+        name = colormaps.resolve(self.colormap, record.statistics.signed)
+        diverging = name in colormaps.DIVERGING
+        for lo, hi in zip(record.statistics.minimum, record.statistics.maximum, strict=True):
+            span = colormaps.display_range(
+                float(lo), float(hi), self.scale, diverging, record.statistics.range
+            )
+            yield name, *span
+
+    def _tiles(self, most: int) -> list[tuple[str, npt.NDArray[np.uint8]]]:
+        """The first maps of the grid, painted, each with its channel's number."""
+        record, channels = self._shown()
+        colours = list(self._colours(record))
+        maps_ = record.quantised
+        return [
+            (str(c), colormaps.colour(maps_.codes[c], maps_.lo[c], maps_.hi[c], *colours[c]))
+            for c in channels[:most].tolist()
+        ]
+
+    def _picture(self) -> npt.NDArray[np.uint8]:
+        from . import _still
+
+        record, _ = self._shown()
+        return _still.grid(
+            title=f"{self.layer}   {_facts(record.layer)}",
+            picture=record.picture,
+            bars=[(p.label, p.probability) for p in self._predictions[self.image_index]],
+            tiles=self._tiles(48),
+        )
+
+    def _figure(self) -> Figure:
+        from . import _still
+
+        return _still.figure(
+            title=f"{self.layer}  {_facts(self._spatial(self.layer))}", tiles=self._tiles(64)
+        )
+
+    def _summary(self) -> str:
+        record, channels = self._shown()
+        top = self._predictions[self.image_index][:1]
+        seen = f", which it calls {top[0].label!r} ({top[0].probability:.3f})" if top else ""
+        what = f"channel {self.channel}" if self.channel is not None else f"{len(channels)} maps"
+        return (
+            f"FeatureMaps: {what} of {self.layer} ({_facts(record.layer)}) in {self.net.name}, "
+            f"looking at {self._names[self.image_index]}{seen}"
+        )
+
+    def _code(self) -> str:
+        return self._code_for(self.layer, self.channel)
+
+    def _code_for(self, layer: str, channel: int | None) -> str:
+        pick = "" if channel is None else f"[{channel}]"
+        shape = "(C, H, W)" if channel is None else "(H, W)"
+        return (
+            "import nbcnnviz as nv\n\n"
+            f"net = {self.net.source}\n"
+            f"image = ...  # {self._names[self.image_index]}\n"
+            f"maps = nv.backend.feature_maps(net, image, {layer!r}){pick}  # {shape}\n"
+        )
+
+    def _export_replies(
+        self, layers: Sequence[str] | None = None, **options: Any
+    ) -> Iterator[tuple[str, dict[str, Any], bytes]]:
+        """Answers for a saved page: the current layer with its exact maps, others by name.
+
+        Args:
+            layers: names of further layers to put into the page; "all" for every one.
+        """
+        if options:
+            raise TypeError(f"save_html has no option {next(iter(options))!r}: there is `layers`")
+        names = [each.name for each in self.layers if each.spatial] if layers == "all" else layers
+        for name in dict.fromkeys([self.layer, *(names or [])]):
+            record = self._record(self._spatial(name).name, self.image_index)
+            here = {"layer": name, "image": self.image_index}
+            yield "layer", here, record.blob(record.order("index", False))
+        exact = self._float_maps(self.layer, self.image_index)
+        budget = _EXPORT_FLOATS // max(1, 4 * exact[0].numel())
+        first = self._shown()[1][:budget].tolist()
+        for channel in first:
+            args = {"layer": self.layer, "image": self.image_index, "channel": channel}
+            yield "channel", args, self._channel_blob(self.layer, self.image_index, channel)
+            yield "code", args, pack({"code": self._code_for(self.layer, channel)}, {})
+        code = {"layer": self.layer, "image": self.image_index, "channel": None}
+        yield "code", code, pack({"code": self._code_for(self.layer, None)}, {})
+
+
+def _prepare(net: Network, image: Any) -> tuple[list[str], list[Tensor]]:
+    """Names and tensors (1, C, H, W) of one image or a list of them."""
+    images = list(image) if isinstance(image, (list, tuple)) else [image]
+    if not images:
+        raise ValueError("image=[] is empty: give one image or a list of images")
+    inputs = [net.prepare(each) for each in images]
+    sizes = {tuple(each.shape[-2:]) for each in inputs}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"image: the tensors have different sizes {sorted(sizes)}: give images of one size, "
+            "or pictures that the network's preprocessing brings to one size"
+        )
+    return [_name(each, index) for index, each in enumerate(images)], inputs
+
+
+def _name(image: Any, index: int) -> str:
+    """What to call an image: its file's name without the folder, else its number."""
+    import os
+
+    path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
+    return os.path.basename(os.fspath(path)) or f"image {index}"
+
+
+def _predictions(net: Network, tensor: Tensor) -> list[Prediction]:
+    """The five best classes; none for a network that does not put out one score per class."""
+    try:
+        return net.predict(tensor, k=5)
+    except ValueError:
+        return []
+
+
+def _reduce(picture: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).reduce(factor))
+
+
+def _compare_blob(records: Iterable[LayerRecord], channel: int) -> bytes:
+    records = list(records)
+    arrays = {
+        "codes": np.stack([each.quantised.codes[channel] for each in records]),
+        "lo": np.stack([each.quantised.lo[channel] for each in records]),
+        "hi": np.stack([each.quantised.hi[channel] for each in records]),
+    }
+    return pack({"layer": records[0].layer.name, "channel": channel}, arrays)
+
+
+def _layer_entry(layer: Layer, stats: doctor.LayerStats | None) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "label": layer.label,
+        "module": layer.module,
+        "kind": layer.kind,
+        "leaf": layer.leaf,
+        "shape": list(layer.shape),
+        "parameters": layer.parameters,
+        "field": None if layer.field is None else list(layer.field.size),
+        "dead": None if stats is None else stats.dead,
+        "saturated": None if stats is None else stats.saturated,
+        "nan": 0 if stats is None else stats.nan,
+        "inf": 0 if stats is None else stats.inf,
+    }
+
+
+def _facts(layer: Layer) -> str:
+    """Kind, shape and field of view, as on the screen."""
+    shape = " x ".join(map(str, layer.shape))
+    sees = "" if layer.field is None else f" · sees {max(layer.field.size)} px"
+    return f"{layer.module} · {shape}{sees}"

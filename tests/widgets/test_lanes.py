@@ -1,0 +1,114 @@
+"""Messages from the browser: what is right gets through, anything else is dropped."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbcnnviz.widgets import _lanes
+from nbcnnviz.widgets._lanes import Ask, Hello, Stop, parse
+
+
+class Client:
+    """A widget with two lanes."""
+
+    @_lanes.lane(layer=_lanes.text(10), image=_lanes.whole(0, 9))
+    def _lane_layer(self, job, layer, image):
+        return b""
+
+    @_lanes.lane(channels=_lanes.several(_lanes.whole(), 3), on=_lanes.flag)
+    def _lane_more(self, job, channels, on):
+        return b""
+
+    def _lane_secret(self, job):
+        return b""
+
+
+def ask(**changes):
+    message = {
+        "type": "ask",
+        "view": "v",
+        "epoch": "e",
+        "seq": 1,
+        "lane": "layer",
+        "args": {"layer": "conv", "image": 2},
+    }
+    return {**message, **changes}
+
+
+def test_a_right_question_gets_through():
+    assert parse(ask(), "e", Client) == Ask("v", 1, "layer", {"layer": "conv", "image": 2})
+    more = ask(lane="more", args={"channels": [1, 2.0], "on": True})
+    assert parse(more, "e", Client).args == {"channels": [1, 2], "on": True}
+
+
+def test_hello_and_stop():
+    assert parse({"type": "hello", "view": "v"}, "e", Client) == Hello("v")
+    assert parse({"type": "stop", "view": "v", "epoch": "e"}, "e", Client) == Stop("v")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        ask(epoch="another"),
+        ask(view=""),
+        ask(view="v" * 65),
+        ask(view=3),
+        ask(seq=-1),
+        ask(seq=1.5),
+        ask(seq=True),
+        ask(seq=math.nan),
+        ask(lane="secret"),
+        ask(lane="__class__"),
+        ask(lane=["layer"]),
+        ask(args={}),
+        ask(args={"layer": "conv", "image": 2, "more": 1}),
+        ask(args={"layer": "conv" * 9, "image": 2}),
+        ask(args={"layer": "conv", "image": 10}),
+        ask(args={"layer": "conv", "image": math.inf}),
+        ask(args={"layer": None, "image": 2}),
+        ask(args=[]),
+        ask(lane="more", args={"channels": [1, 2, 3, 4], "on": True}),
+        ask(lane="more", args={"channels": "123", "on": True}),
+        ask(lane="more", args={"channels": [], "on": 1}),
+        ask(type="reply"),
+        ask(type=None),
+        {"type": "stop", "view": "v"},
+        {"type": "stop", "view": "v", "epoch": "x"},
+        {},
+        [],
+        None,
+        "ask",
+        7,
+    ],
+)
+def test_anything_else_is_dropped(message):
+    assert parse(message, "e", Client) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(["type", "view", "epoch", "seq", "lane", "args", "extra"])
+VALUES = JSON | st.sampled_from(["ask", "stop", "hello", "v", "e", "layer", "more"])
+
+
+@settings(max_examples=3000, deadline=None)
+@given(JSON | st.dictionaries(KEYS, VALUES) | st.builds(ask, args=JSON) | st.builds(ask, seq=JSON))
+def test_no_message_raises(message):
+    result = parse(message, "e", Client)
+    assert result is None or isinstance(result, (Ask, Stop, Hello))
+
+
+def test_checks_say_what_they_expect():
+    with pytest.raises(ValueError, match="one of a, b"):
+        _lanes.one_of("a", "b")("c")
+    assert _lanes.one_of("a")("a") == "a"
+    assert _lanes.optional(_lanes.whole())(None) is None
+    with pytest.raises(ValueError, match="whole number"):
+        _lanes.optional(_lanes.whole())("1")
