@@ -1,0 +1,208 @@
+// Labelled native controls. Each returns its element and a `value` that can be read and set;
+// setting it does not call back.
+
+import { type Child, fill, h, on, text } from "./dom.ts";
+
+export interface Control<T> {
+  /** What goes into the page: the label with the input in it. */
+  el: HTMLElement;
+  /** The input itself. */
+  input: HTMLElement;
+  value: T;
+}
+
+interface Common {
+  label: string;
+  /** Keep the label for screen readers alone. */
+  quiet?: boolean;
+  title?: string;
+}
+
+function labelled(common: Common, ...inputs: Child[]): HTMLLabelElement {
+  const name = h("span", { class: common.quiet ? "nbc-hidden" : "nbc-label" }, common.label);
+  return h("label", { class: "nbc-control", title: common.title }, name, ...inputs);
+}
+
+export type Choice<T extends string> = readonly [value: T, label: string] | T;
+
+export interface SelectControl<T extends string> extends Control<T> {
+  setOptions(options: readonly Choice<T>[]): void;
+}
+
+/** A drop-down list. */
+export function select<T extends string>(
+  props: Common & { options: readonly Choice<T>[]; value: T; onChange: (value: T) => void },
+  signal: AbortSignal,
+): SelectControl<T> {
+  const input = h("select");
+  const setOptions = (options: readonly Choice<T>[]): void => {
+    const { value } = input;
+    const all = options.map((o) => (typeof o === "string" ? [o, o] : o) as [T, string]);
+    fill(input, ...all.map(([key, label]) => h("option", { value: key }, label)));
+    input.value = value;
+  };
+  setOptions(props.options);
+  input.value = props.value;
+  on(input, "change", () => props.onChange(input.value as T), signal);
+  return {
+    el: labelled(props, input),
+    input,
+    setOptions,
+    get value() {
+      return input.value as T;
+    },
+    set value(value: T) {
+      input.value = value;
+    },
+  };
+}
+
+/** A range input with its value beside it. */
+export function slider(
+  props: Common & {
+    min: number;
+    max: number;
+    step?: number;
+    value: number;
+    /** The value as text, for the eye and for screen readers. */
+    format?: (value: number) => string;
+    /** Show no number beside it. */
+    bare?: boolean;
+    onInput: (value: number) => void;
+  },
+  signal: AbortSignal,
+): Control<number> {
+  const { min, max, step = 1, format = String } = props;
+  const input = h("input", { type: "range", min, max, step });
+  const output = h("output", { class: props.bare ? "nbc-hidden" : "nbc-output" });
+  const show = (): void => {
+    const said = format(input.valueAsNumber);
+    text(output, said);
+    input.setAttribute("aria-valuetext", said);
+  };
+  input.value = String(props.value);
+  show();
+  on(
+    input,
+    "input",
+    () => {
+      show();
+      props.onInput(input.valueAsNumber);
+    },
+    signal,
+  );
+  return {
+    el: labelled(props, input, output),
+    input,
+    get value() {
+      return input.valueAsNumber;
+    },
+    set value(value: number) {
+      input.value = String(value);
+      show();
+    },
+  };
+}
+
+export interface ButtonProps extends Common {
+  onClick: () => unknown;
+  primary?: boolean;
+  /** Show this instead of the label, which then only names the button. */
+  glyph?: Child;
+}
+
+/** A push button. */
+export function button(props: ButtonProps, signal: AbortSignal): HTMLButtonElement {
+  const glyph = props.glyph ?? null;
+  const el = h(
+    "button",
+    {
+      type: "button",
+      class: props.primary ? "nbc-primary" : null,
+      "aria-label": glyph === null ? null : props.label,
+      title: props.title ?? (glyph === null ? null : props.label),
+    },
+    glyph === null ? props.label : glyph,
+  );
+  on(el, "click", () => props.onClick(), signal);
+  return el;
+}
+
+/** A button that stays pressed. */
+export function toggle(
+  props: Omit<ButtonProps, "onClick"> & { value: boolean; onChange: (value: boolean) => void },
+  signal: AbortSignal,
+): Control<boolean> {
+  const read = (): boolean => el.getAttribute("aria-pressed") === "true";
+  const write = (value: boolean): void => el.setAttribute("aria-pressed", String(value));
+  const onClick = (): void => {
+    write(!read());
+    props.onChange(read());
+  };
+  const el = button({ ...props, onClick }, signal);
+  write(props.value);
+  return {
+    el,
+    input: el,
+    get value() {
+      return read();
+    },
+    set value(value: boolean) {
+      write(value);
+    },
+  };
+}
+
+/** A check box with its label behind it. */
+export function checkbox(
+  props: Common & { value: boolean; onChange: (value: boolean) => void },
+  signal: AbortSignal,
+): Control<boolean> {
+  const input = h("input", { type: "checkbox" });
+  input.checked = props.value;
+  on(input, "change", () => props.onChange(input.checked), signal);
+  const el = labelled(props);
+  el.prepend(input);
+  return {
+    el,
+    input,
+    get value() {
+      return input.checked;
+    },
+    set value(value: boolean) {
+      input.checked = value;
+    },
+  };
+}
+
+/** A search box; Escape empties it before it does anything else. */
+export function search(
+  props: Common & { placeholder?: string; onInput: (value: string) => void },
+  signal: AbortSignal,
+): Control<string> & { input: HTMLInputElement } {
+  const input = h("input", {
+    type: "search",
+    placeholder: props.placeholder,
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  on(input, "input", () => props.onInput(input.value), signal);
+  const empty = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape" || input.value === "") return;
+    event.stopPropagation();
+    event.preventDefault();
+    input.value = "";
+    props.onInput("");
+  };
+  on(input, "keydown", empty, signal);
+  return {
+    el: labelled(props, input),
+    input,
+    get value() {
+      return input.value;
+    },
+    set value(value: string) {
+      input.value = value;
+    },
+  };
+}

@@ -1,0 +1,82 @@
+// What crosses between browser and kernel; the rules are in channel.ts.
+
+import type { AnyModel } from "@anywidget/types";
+import { type Packed, unpack } from "./codec.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: models and arguments are plain JSON of any shape
+export type Model = AnyModel<Record<string, any>> & { saved?: boolean; comm_live?: boolean };
+export type Args = Record<string, unknown>;
+export type Status = "ok" | "partial" | "error" | "cancelled";
+
+export interface Reply {
+  lane: string;
+  status: Status;
+  /** Decoded when status is ok or partial and the kernel sent something. */
+  blob: Packed | null;
+  /** What was asked; null for work that was started from Python. */
+  args: Args | null;
+  ms: number;
+  message: string;
+}
+
+export interface Progress {
+  lane: string;
+  done: number;
+  total: number;
+  /** Seconds, or null when nobody can say. */
+  left: number | null;
+}
+
+/** Why nothing can be asked: the comm is gone, or a hello stayed without an answer. */
+export type Offline = "gone" | "silent" | null;
+
+export interface State {
+  busy: boolean;
+  /** This view asked for the work, so its Stop can end it. */
+  own: boolean;
+  offline: Offline;
+  /** A saved page: answers come from a table in the file. */
+  saved: boolean;
+}
+
+export interface Clock {
+  set(fn: () => void, ms: number): unknown;
+  clear(handle: unknown): void;
+}
+
+export const wallClock: Clock = {
+  set: (fn, ms) => setTimeout(fn, ms),
+  clear: (handle) => clearTimeout(handle as number),
+};
+
+/** A message as it came: nothing in it is certain. */
+export type Raw = Record<string, unknown>;
+
+export function toReply(lane: string, args: Args | null, msg: Raw, buffers: DataView[]): Reply {
+  const status = msg.status;
+  const known = status === "ok" || status === "partial" || status === "cancelled";
+  const reply: Reply = {
+    lane,
+    status: known ? status : "error",
+    blob: null,
+    args,
+    ms: Number(msg.ms) || 0,
+    message: String(msg.message ?? ""),
+  };
+  const [buffer] = buffers;
+  if (buffer && (status === "ok" || status === "partial")) {
+    try {
+      reply.blob = unpack(buffer);
+    } catch (error) {
+      reply.status = "error";
+      reply.message = error instanceof Error ? error.message : String(error);
+    }
+  }
+  return reply;
+}
+
+/** An id that no other view has. */
+export function randomId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,180 @@
+// A page without a kernel: a model that keeps traits and answers from a table.
+//
+// Built as an IIFE, ../nbcnnviz/static/standalone.js, for an inline classic <script>. It defines
+// the global `nbcnnviz` = {StubModel, start, renderAll, canonical} and, once the page is parsed,
+// starts every widget for which the page holds these elements:
+//
+//   <style>                    the widget's CSS                                             </style>
+//   <div data-nbcnnviz="ID">   where the widget goes, empty or with a still picture to replace  </div>
+//   <script type="application/json" data-nbcnnviz-state="ID">   {"module": "feature_maps",
+//       "traits": {...}, "blobs": {trait name: base64}, "replies": {key: base64}}          </script>
+//   <script type="text/plain" data-nbcnnviz-module="feature_maps">  the ESM bundle, base64  </script>
+//   <script>                   this file                                                 </script>
+//
+// In JSON, "<" is written \u003c. A key of "replies" is the lane followed by the canonical JSON of
+// the question's args: keys sorted (at every depth), no spaces, not escaped beyond what JSON asks,
+// whole numbers without ".0": json.dumps(args, sort_keys=True, separators=(",", ":"),
+// ensure_ascii=False). A reply is the blob of a reply with status "ok". Several widgets may share a
+// module. The module is imported from a blob: URL, so the page's policy needs
+//   default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:
+
+import type { Args, Model } from "./messages.ts";
+
+type Message = Record<string, unknown>;
+/** How an answer goes back: a message and at most one blob. */
+export type Answer = (content: Message, blob?: Uint8Array) => void;
+/** A scripted kernel, for tests: gets each message and may answer it, now, later or never. */
+export type Respond = (message: Message, answer: Answer, model: StubModel) => void;
+type Listener = (...args: unknown[]) => void;
+
+export interface Page {
+  module?: string;
+  traits?: Record<string, unknown>;
+  /** Traits that are bytes, as base64. */
+  blobs?: Record<string, string>;
+  /** Ready-made answers, as base64, by lane and canonical JSON of the arguments. */
+  replies?: Record<string, string>;
+}
+
+/** JSON with sorted keys and no spaces. */
+export function canonical(value: unknown): string {
+  const sort = (_: string, item: unknown): unknown =>
+    item && typeof item === "object" && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : item;
+  return JSON.stringify(value, sort);
+}
+
+function decode(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+}
+
+const view = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** What a widget needs of a model, without a kernel. */
+export class StubModel {
+  /** Tells the view that this is a saved page; false with a scripted kernel. */
+  readonly saved: boolean;
+  /** Every message that was sent, for tests. */
+  readonly sent: Message[] = [];
+  private readonly state: Record<string, unknown>;
+  private readonly listeners = new Map<string, Listener[]>();
+
+  constructor(
+    private readonly page: Page,
+    private readonly respond?: Respond,
+  ) {
+    this.saved = respond === undefined;
+    this.state = { theme: "auto", _epoch: "saved", _about: {}, ...page.traits };
+    for (const [name, base64] of Object.entries(page.blobs ?? {})) {
+      this.state[name] = view(decode(base64));
+    }
+  }
+
+  get(name: string): unknown {
+    return this.state[name];
+  }
+
+  set(name: string, value: unknown): void {
+    if (this.state[name] === value) return;
+    this.state[name] = value;
+    this.emit(`change:${name}`);
+    this.emit("change");
+  }
+
+  save_changes(): void {
+    // Nobody to tell.
+  }
+
+  on(event: string, fn: Listener): void {
+    this.listeners.set(event, [...(this.listeners.get(event) ?? []), fn]);
+  }
+
+  off(event?: string | null, fn?: Listener | null): void {
+    for (const [name, fns] of this.listeners) {
+      if (event && name !== event) continue;
+      this.listeners.set(name, fn ? fns.filter((other) => other !== fn) : []);
+    }
+  }
+
+  send(content: Message): void {
+    this.sent.push(structuredClone(content));
+    const answer: Answer = (message, blob) => this.receive(message, blob);
+    // Never at once: a kernel does not answer before send() has returned either.
+    setTimeout(() => {
+      if (this.respond) this.respond(content, answer, this);
+      else this.answer(content, answer);
+    });
+  }
+
+  /** Hand a message to the view, as if the kernel had sent it. */
+  receive(content: Message, blob?: Uint8Array): void {
+    this.emit("msg:custom", content, blob ? [view(blob)] : []);
+  }
+
+  private answer(message: Message, answer: Answer): void {
+    const { type, view: id, lane, seq, args } = message;
+    const epoch = this.state._epoch;
+    if (type === "hello") answer({ type: "hello", view: id, epoch });
+    if (type !== "ask") return;
+    const key = `${lane}${canonical((args ?? {}) as Args)}`;
+    const found = Object.hasOwn(this.page.replies ?? {}, key) && this.page.replies?.[key];
+    const reply = { type: "reply", view: id, epoch, seq, lane, ms: 0 };
+    if (found) answer({ ...reply, status: "ok", message: "" }, decode(found));
+    else {
+      const why = "This was not saved in this file: open the notebook to compute it.";
+      answer({ ...reply, status: "error", message: why });
+    }
+  }
+
+  private emit(event: string, ...args: unknown[]): void {
+    for (const fn of this.listeners.get(event) ?? []) fn(...args);
+  }
+}
+
+interface Widget {
+  default: { render(context: unknown): unknown };
+}
+
+/** Draw one page in `el` with a widget's module. The returned function ends it. */
+export async function start(
+  el: HTMLElement,
+  page: Page,
+  module: Widget,
+  respond?: Respond,
+): Promise<{ model: StubModel; end: () => void }> {
+  const model = new StubModel(page, respond);
+  const abort = new AbortController();
+  el.replaceChildren();
+  await module.default.render({ model: model as unknown as Model, el, signal: abort.signal });
+  return { model, end: () => abort.abort() };
+}
+
+/** Start every widget the document holds. */
+export async function renderAll(): Promise<void> {
+  const modules = new Map<string, Promise<Widget>>();
+  for (const script of document.querySelectorAll<HTMLElement>("script[data-nbcnnviz-module]")) {
+    const code = decode((script.textContent ?? "").trim()) as Uint8Array<ArrayBuffer>;
+    const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+    modules.set(script.dataset.nbcnnvizModule ?? "", import(url));
+  }
+  for (const el of document.querySelectorAll<HTMLElement>("[data-nbcnnviz]")) {
+    const id = CSS.escape(el.dataset.nbcnnviz ?? "");
+    const state = document.querySelector(`script[data-nbcnnviz-state="${id}"]`);
+    try {
+      const page = JSON.parse(state?.textContent ?? "") as Page;
+      const module = await modules.get(page.module ?? "");
+      if (!module) throw new Error(`The page holds no module "${page.module}".`);
+      await start(el, page, module);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      el.append(`This saved page could not be shown: ${message}`);
+    }
+  }
+}
+
+if (typeof document !== "undefined") {
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", renderAll);
+  else void renderAll();
+}
