@@ -51,269 +51,273 @@ interface Lane {
 export class Channel {
   readonly view = randomId();
   readonly saved: boolean;
-  private readonly clock: Clock;
-  private readonly onError: (error: unknown) => void;
-  private readonly lanes = new Map<string, Lane>();
-  private readonly replyFns = new Map<string, Array<(reply: Reply) => void>>();
-  private readonly progressFns: Array<(progress: Progress) => void> = [];
-  private readonly stateFns: Array<(state: State) => void> = [];
-  private readonly foreign = new Map<string, unknown>();
-  private epoch: string;
-  private offline: Offline = null;
-  private helloTimer: unknown = null;
-  private closed = false;
-  private last = "";
+  readonly #clock: Clock;
+  readonly #onError: (error: unknown) => void;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #replyFns = new Map<string, Array<(reply: Reply) => void>>();
+  readonly #progressFns: Array<(progress: Progress) => void> = [];
+  readonly #stateFns: Array<(state: State) => void> = [];
+  readonly #foreign = new Map<string, unknown>();
+  #epoch: string;
+  #offline: Offline = null;
+  #helloTimer: unknown = null;
+  #closed = false;
+  #last = "";
+
+  readonly #model: Model;
 
   constructor(
-    private readonly model: Model,
+    model: Model,
     { signal, clock = wallClock, onError = console.error }: ChannelOptions,
   ) {
-    this.clock = clock;
-    this.onError = onError;
+    this.#model = model;
+    this.#clock = clock;
+    this.#onError = onError;
     this.saved = model.saved === true;
-    this.epoch = String(model.get("_epoch") ?? "");
-    const receive = (msg: unknown, buffers?: DataView[]): void => this.receive(msg, buffers ?? []);
-    const renew = (): void => this.renew(String(model.get("_epoch") ?? ""));
+    this.#epoch = String(model.get("_epoch") ?? "");
+    const receive = (msg: unknown, buffers?: DataView[]): void => this.#receive(msg, buffers ?? []);
+    const renew = (): void => this.#renew(String(model.get("_epoch") ?? ""));
     model.on("msg:custom", receive);
     model.on("change:_epoch", renew);
     const close = (): void => {
-      if (this.closed) return;
+      if (this.#closed) return;
       this.stop();
-      this.closed = true;
+      this.#closed = true;
       model.off("msg:custom", receive);
       model.off("change:_epoch", renew);
-      for (const lane of this.lanes.values()) this.clock.clear(lane.timer);
-      for (const timer of this.foreign.values()) this.clock.clear(timer);
-      this.clock.clear(this.helloTimer);
+      for (const lane of this.#lanes.values()) this.#clock.clear(lane.timer);
+      for (const timer of this.#foreign.values()) this.#clock.clear(timer);
+      this.#clock.clear(this.#helloTimer);
     };
     if (signal.aborted) close();
     else signal.addEventListener("abort", close, { once: true });
-    this.hello();
+    this.#hello();
   }
 
   /** Ask, or remember as the lane's newest question until the one that is out is answered.
    * `replace` sends it as soon as the kernel has the running one, which the kernel then cancels:
    * for long work that a new setting makes worthless. Offline, it is asked when the kernel is back. */
   ask(lane: string, args: Args = {}, { replace = false } = {}): void {
-    if (this.closed) return;
-    const it = this.lane(lane);
+    if (this.#closed) return;
+    const it = this.#lane(lane);
     it.waiting = { args, replace };
-    this.advance(lane, it);
-    this.tell();
+    this.#advance(lane, it);
+    this.#tell();
   }
 
   /** Hear the replies of a lane ("*": of all). */
   on(lane: string, fn: (reply: Reply) => void): void {
-    this.replyFns.set(lane, [...(this.replyFns.get(lane) ?? []), fn]);
+    this.#replyFns.set(lane, [...(this.#replyFns.get(lane) ?? []), fn]);
   }
 
   onProgress(fn: (progress: Progress) => void): void {
-    this.progressFns.push(fn);
+    this.#progressFns.push(fn);
   }
 
   /** Hear changes of the state; called at once with the present one. */
   onStatus(fn: (state: State) => void): void {
-    this.stateFns.push(fn);
-    this.guard(() => fn(this.state));
+    this.#stateFns.push(fn);
+    this.#guard(() => fn(this.state));
   }
 
   get state(): State {
-    const { offline, saved } = this;
-    const own = offline === null && [...this.lanes.values()].some((it) => it.out !== null);
-    return { busy: own || (offline === null && this.foreign.size > 0), own, offline, saved };
+    const { saved } = this;
+    const offline = this.#offline;
+    const own = offline === null && [...this.#lanes.values()].some((it) => it.out !== null);
+    return { busy: own || (offline === null && this.#foreign.size > 0), own, offline, saved };
   }
 
   /** End the work that runs for this view, and forget what waits. */
   stop(): void {
     let running = false;
-    for (const it of this.lanes.values()) {
+    for (const it of this.#lanes.values()) {
       it.waiting = null;
       if (it.out) it.out.stopped = true;
       running ||= it.out !== null;
     }
-    if (running) this.send({ type: "stop", view: this.view, epoch: this.epoch });
-    this.tell();
+    if (running) this.#send({ type: "stop", view: this.view, epoch: this.#epoch });
+    this.#tell();
   }
 
   /** What the page knows of the connection: true when it shows the widget as disconnected. */
   disconnected(gone: boolean): void {
-    if (gone) this.goOffline("gone");
-    else if (this.offline === "gone") {
-      this.goOffline(null);
-      this.hello();
+    if (gone) this.#goOffline("gone");
+    else if (this.#offline === "gone") {
+      this.#goOffline(null);
+      this.#hello();
     }
   }
 
-  private lane(name: string): Lane {
-    let it = this.lanes.get(name);
+  #lane(name: string): Lane {
+    let it = this.#lanes.get(name);
     if (!it) {
       it = { seq: 0, out: null, waiting: null, timer: null };
-      this.lanes.set(name, it);
+      this.#lanes.set(name, it);
     }
     return it;
   }
 
   /** Send the waiting question if the lane allows it now. */
-  private advance(name: string, it: Lane): void {
+  #advance(name: string, it: Lane): void {
     const { out, waiting } = it;
-    if (!waiting || this.offline) return;
+    if (!waiting || this.#offline) return;
     if (out && !(out.acked && (waiting.replace || out.stopped))) return;
     it.seq += 1;
     it.out = { seq: it.seq, args: waiting.args, acked: false, stopped: false };
     it.waiting = null;
-    this.post(name, it);
+    this.#post(name, it);
   }
 
   /** Send the question that is out, once more or for the first time. */
-  private post(name: string, it: Lane): void {
-    if (!it.out || this.offline) return;
+  #post(name: string, it: Lane): void {
+    if (!it.out || this.#offline) return;
     const { seq, args } = it.out;
-    this.watch(name, it);
-    this.send({ type: "ask", view: this.view, epoch: this.epoch, seq, lane: name, args });
+    this.#watch(name, it);
+    this.#send({ type: "ask", view: this.view, epoch: this.#epoch, seq, lane: name, args });
   }
 
-  private watch(name: string, it: Lane): void {
-    this.clock.clear(it.timer);
-    it.timer = this.clock.set(() => {
-      if (!it.out || this.offline) return;
+  #watch(name: string, it: Lane): void {
+    this.#clock.clear(it.timer);
+    it.timer = this.#clock.set(() => {
+      if (!it.out || this.#offline) return;
       if (it.out.stopped) {
-        this.finish(name, it, { status: "cancelled" });
+        this.#finish(name, it, { status: "cancelled" });
       } else {
-        this.post(name, it);
-        this.hello();
+        this.#post(name, it);
+        this.#hello();
       }
     }, WATCHDOG_MS);
   }
 
-  private send(content: Raw): void {
-    if (this.offline || this.closed) return;
+  #send(content: Raw): void {
+    if (this.#offline || this.#closed) return;
     try {
-      this.model.send(content);
+      this.#model.send(content);
     } catch {
-      this.goOffline("gone"); // the comm throws once it is closed
+      this.#goOffline("gone"); // the comm throws once it is closed
     }
   }
 
   /** Say hello; once more at half time, because the first one of a young comm may get lost. */
-  private hello(): void {
-    if (this.helloTimer !== null || this.offline || this.closed) return;
+  #hello(): void {
+    if (this.#helloTimer !== null || this.#offline || this.#closed) return;
     const greet = (then: () => void): void => {
-      this.helloTimer = this.clock.set(then, HELLO_MS / 2);
-      this.send({ type: "hello", view: this.view });
+      this.#helloTimer = this.#clock.set(then, HELLO_MS / 2);
+      this.#send({ type: "hello", view: this.view });
     };
-    greet(() => greet(() => this.goOffline("silent")));
+    greet(() => greet(() => this.#goOffline("silent")));
   }
 
-  private goOffline(offline: Offline): void {
-    if (this.offline === offline || this.closed) return;
-    this.offline = offline;
-    this.clock.clear(this.helloTimer);
-    this.helloTimer = null;
-    if (offline) for (const it of this.lanes.values()) this.clock.clear(it.timer);
-    else this.resume();
-    this.tell();
+  #goOffline(offline: Offline): void {
+    if (this.#offline === offline || this.#closed) return;
+    this.#offline = offline;
+    this.#clock.clear(this.#helloTimer);
+    this.#helloTimer = null;
+    if (offline) for (const it of this.#lanes.values()) this.#clock.clear(it.timer);
+    else this.#resume();
+    this.#tell();
   }
 
   /** Ask again what was out; a newer question that waits takes its place. */
-  private resume(): void {
-    for (const [name, it] of this.lanes) {
+  #resume(): void {
+    for (const [name, it] of this.#lanes) {
       if (it.waiting || it.out?.stopped) it.out = null;
-      if (it.out) this.post(name, it);
-      else this.advance(name, it);
+      if (it.out) this.#post(name, it);
+      else this.#advance(name, it);
     }
   }
 
   /** The kernel made this widget anew: what was asked of the old one will never be answered. */
-  private renew(epoch: string): void {
-    if (epoch === this.epoch || epoch === "") return;
-    this.epoch = epoch;
-    this.resume();
-    this.tell();
+  #renew(epoch: string): void {
+    if (epoch === this.#epoch || epoch === "") return;
+    this.#epoch = epoch;
+    this.#resume();
+    this.#tell();
   }
 
-  private receive(content: unknown, buffers: DataView[]): void {
-    if (this.closed || typeof content !== "object" || content === null) return;
+  #receive(content: unknown, buffers: DataView[]): void {
+    if (this.#closed || typeof content !== "object" || content === null) return;
     const msg = content as Raw;
     const { type, view, epoch, lane, seq } = msg;
     if (type !== "hello" && type !== "ack" && type !== "progress" && type !== "reply") return;
-    this.clock.clear(this.helloTimer);
-    this.helloTimer = null;
-    this.goOffline(null);
+    this.#clock.clear(this.#helloTimer);
+    this.#helloTimer = null;
+    this.#goOffline(null);
     if (view !== "" && view !== this.view) return;
     if (type === "hello") {
-      this.renew(String(epoch ?? ""));
+      this.#renew(String(epoch ?? ""));
       return;
     }
-    if (epoch !== this.epoch || typeof lane !== "string") return;
+    if (epoch !== this.#epoch || typeof lane !== "string") return;
     if (view === "") {
-      this.receiveForeign(type, lane, msg, buffers);
+      this.#receiveForeign(type, lane, msg, buffers);
       return;
     }
-    const it = this.lanes.get(lane);
+    const it = this.#lanes.get(lane);
     if (!it?.out || it.out.seq !== seq) return;
     it.out.acked = true;
-    this.watch(lane, it);
-    if (type === "progress") this.emitProgress(lane, msg);
-    else if (type === "reply") this.finish(lane, it, msg, buffers);
-    this.advance(lane, it);
-    this.tell();
+    this.#watch(lane, it);
+    if (type === "progress") this.#emitProgress(lane, msg);
+    else if (type === "reply") this.#finish(lane, it, msg, buffers);
+    this.#advance(lane, it);
+    this.#tell();
   }
 
   /** Work that was started from Python and concerns all views. */
-  private receiveForeign(type: string, lane: string, msg: Raw, buffers: DataView[]): void {
-    this.clock.clear(this.foreign.get(lane));
-    this.foreign.delete(lane);
+  #receiveForeign(type: string, lane: string, msg: Raw, buffers: DataView[]): void {
+    this.#clock.clear(this.#foreign.get(lane));
+    this.#foreign.delete(lane);
     const over = type === "reply" && msg.status !== "partial";
     if (!over) {
       const end = (): void => {
-        this.foreign.delete(lane);
-        this.tell();
+        this.#foreign.delete(lane);
+        this.#tell();
       };
-      this.foreign.set(lane, this.clock.set(end, FOREIGN_MS));
+      this.#foreign.set(lane, this.#clock.set(end, FOREIGN_MS));
     }
-    if (type === "progress") this.emitProgress(lane, msg);
-    if (type === "reply") this.emit(toReply(lane, null, msg, buffers));
-    this.tell();
+    if (type === "progress") this.#emitProgress(lane, msg);
+    if (type === "reply") this.#emit(toReply(lane, null, msg, buffers));
+    this.#tell();
   }
 
-  private finish(name: string, it: Lane, msg: Raw, buffers: DataView[] = []): void {
+  #finish(name: string, it: Lane, msg: Raw, buffers: DataView[] = []): void {
     const reply = toReply(name, it.out?.args ?? null, msg, buffers);
     if (reply.status !== "partial") {
       it.out = null;
-      this.clock.clear(it.timer);
+      this.#clock.clear(it.timer);
     }
-    this.emit(reply);
-    this.advance(name, it);
-    this.tell();
+    this.#emit(reply);
+    this.#advance(name, it);
+    this.#tell();
   }
 
-  private emit(reply: Reply): void {
+  #emit(reply: Reply): void {
     for (const key of ["*", reply.lane]) {
-      for (const fn of this.replyFns.get(key) ?? []) this.guard(() => fn(reply));
+      for (const fn of this.#replyFns.get(key) ?? []) this.#guard(() => fn(reply));
     }
   }
 
-  private emitProgress(lane: string, msg: Raw): void {
+  #emitProgress(lane: string, msg: Raw): void {
     const [done, total] = [Number(msg.done), Number(msg.total)];
     const left = typeof msg.left === "number" ? msg.left : null;
     if (!(done >= 0 && total > 0)) return;
-    for (const fn of this.progressFns) this.guard(() => fn({ lane, done, total, left }));
+    for (const fn of this.#progressFns) this.#guard(() => fn({ lane, done, total, left }));
   }
 
   /** Tell listeners when the state differs from what they last heard. */
-  private tell(): void {
+  #tell(): void {
     const { state } = this;
     const key = `${state.busy} ${state.own} ${state.offline}`;
-    if (key === this.last || this.closed) return;
-    this.last = key;
-    for (const fn of this.stateFns) this.guard(() => fn(state));
+    if (key === this.#last || this.#closed) return;
+    this.#last = key;
+    for (const fn of this.#stateFns) this.#guard(() => fn(state));
   }
 
-  private guard(fn: () => void): void {
+  #guard(fn: () => void): void {
     try {
       fn();
     } catch (error) {
-      this.onError(error);
+      this.#onError(error);
     }
   }
 }

@@ -45,11 +45,21 @@ export function entry(v: number, a: number, b: number): number {
 
 /** 256 packed RGBA colours (memory order R, G, B, A) of a table, by name. */
 export function table(name: string): Uint32Array {
-  const bytes = atob((TABLES as Record<string, string>)[name] ?? TABLES.viridis);
+  const packed = atob((TABLES as Record<string, string>)[name] ?? TABLES.viridis);
+  const byte = (i: number): number => packed.charCodeAt(i) || 0;
+  const least = byte(0) - 8;
+  const rgb = [byte(1), byte(2), byte(3)];
   const out = new Uint32Array(256);
   const rgba = new Uint8Array(out.buffer);
-  for (let i = 0; i < 256; i += 1) {
-    for (let k = 0; k < 3; k += 1) rgba[4 * i + k] = bytes.charCodeAt(3 * i + k);
+  for (let i = 0, bit = 32; i < 256; i += 1) {
+    for (let k = 0; k < 3; k += 1) {
+      if (i > 0) {
+        const pair = byte(bit >> 3) | (byte((bit >> 3) + 1) << 8);
+        rgb[k] = (rgb[k] as number) + least + ((pair >> (bit & 7)) & 7);
+        bit += 3;
+      }
+      rgba[4 * i + k] = rgb[k] as number;
+    }
     rgba[4 * i + 3] = 255;
   }
   return out;

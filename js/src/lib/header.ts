@@ -11,44 +11,46 @@ export class Header {
   readonly menu: Menu;
   readonly panel: Panel;
   readonly el: HTMLElement;
-  private readonly more = h("span", { class: "nbc-wide" });
-  private network = "";
-  private assumptions: string[] = [];
+  readonly #more = h("span", { class: "nbc-wide" });
+  #network = "";
+  #assumptions: string[] = [];
 
-  constructor(
-    private readonly channel: Channel,
-    private readonly signal: AbortSignal,
-  ) {
+  readonly #channel: Channel;
+  readonly #signal: AbortSignal;
+
+  constructor(channel: Channel, signal: AbortSignal) {
+    this.#channel = channel;
+    this.#signal = signal;
     this.panel = panel(signal);
     this.menu = menu(signal);
-    const about = button({ label: "about", onClick: () => this.showAbout() }, signal);
+    const about = button({ label: "about", onClick: () => this.#showAbout() }, signal);
     about.classList.add("nbc-ghost");
     about.setAttribute("aria-haspopup", "dialog");
-    about.append(this.more);
+    about.append(this.#more);
     this.el = h("header", { class: "nbc-header" }, this.left, about, this.menu.el);
   }
 
   /** Take trait `_about`: what network this is, and what had to be guessed of it. */
   about(value: unknown): void {
     const about = (value ?? {}) as { network?: unknown; assumptions?: unknown };
-    this.network = String(about.network ?? "");
+    this.#network = String(about.network ?? "");
     const list = Array.isArray(about.assumptions) ? about.assumptions : [];
-    this.assumptions = list.map(String);
-    this.more.textContent = list.length ? ` · ${plural(list.length, "assumption")}` : "";
+    this.#assumptions = list.map(String);
+    this.#more.textContent = list.length ? ` · ${plural(list.length, "assumption")}` : "";
   }
 
   /** Add the menu entry "Copy as Python". */
   offerCode(args: () => Args): void {
-    this.menu.add("Copy as Python", () => this.channel.ask("code", args()));
-    this.channel.on("code", ({ blob }) => {
+    this.menu.add("Copy as Python", () => this.#channel.ask("code", args()));
+    this.#channel.on("code", ({ blob }) => {
       const code = blob?.meta.code;
-      if (typeof code === "string") this.panel.show("As Python", codeBox(code, this.signal));
+      if (typeof code === "string") this.panel.show("As Python", codeBox(code, this.#signal));
     });
   }
 
-  private showAbout(): void {
-    const items = this.assumptions.map((sentence) => h("li", null, sentence));
-    const network = h("p", null, h("strong", null, this.network || "A network without a name"));
+  #showAbout(): void {
+    const items = this.#assumptions.map((sentence) => h("li", null, sentence));
+    const network = h("p", null, h("strong", null, this.#network || "A network without a name"));
     const told = items.length
       ? [
           h("p", { class: "nbc-muted" }, "Assumed, because nothing said otherwise:"),

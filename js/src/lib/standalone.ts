@@ -57,29 +57,31 @@ export class StubModel {
   readonly saved: boolean;
   /** Every message that was sent, for tests. */
   readonly sent: Message[] = [];
-  private readonly state: Record<string, unknown>;
-  private readonly listeners = new Map<string, Listener[]>();
+  readonly #state: Record<string, unknown>;
+  readonly #listeners = new Map<string, Listener[]>();
 
-  constructor(
-    private readonly page: Page,
-    private readonly respond?: Respond,
-  ) {
+  readonly #page: Page;
+  readonly #respond: Respond | undefined;
+
+  constructor(page: Page, respond?: Respond) {
+    this.#page = page;
+    this.#respond = respond;
     this.saved = respond === undefined;
-    this.state = { theme: "auto", _epoch: "saved", _about: {}, ...page.traits };
+    this.#state = { theme: "auto", _epoch: "saved", _about: {}, ...page.traits };
     for (const [name, base64] of Object.entries(page.blobs ?? {})) {
-      this.state[name] = view(decode(base64));
+      this.#state[name] = view(decode(base64));
     }
   }
 
   get(name: string): unknown {
-    return this.state[name];
+    return this.#state[name];
   }
 
   set(name: string, value: unknown): void {
-    if (this.state[name] === value) return;
-    this.state[name] = value;
-    this.emit(`change:${name}`);
-    this.emit("change");
+    if (this.#state[name] === value) return;
+    this.#state[name] = value;
+    this.#emit(`change:${name}`);
+    this.#emit("change");
   }
 
   save_changes(): void {
@@ -87,13 +89,13 @@ export class StubModel {
   }
 
   on(event: string, fn: Listener): void {
-    this.listeners.set(event, [...(this.listeners.get(event) ?? []), fn]);
+    this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), fn]);
   }
 
   off(event?: string | null, fn?: Listener | null): void {
-    for (const [name, fns] of this.listeners) {
+    for (const [name, fns] of this.#listeners) {
       if (event && name !== event) continue;
-      this.listeners.set(name, fn ? fns.filter((other) => other !== fn) : []);
+      this.#listeners.set(name, fn ? fns.filter((other) => other !== fn) : []);
     }
   }
 
@@ -102,23 +104,23 @@ export class StubModel {
     const answer: Answer = (message, blob) => this.receive(message, blob);
     // Never at once: a kernel does not answer before send() has returned either.
     setTimeout(() => {
-      if (this.respond) this.respond(content, answer, this);
-      else this.answer(content, answer);
+      if (this.#respond) this.#respond(content, answer, this);
+      else this.#answer(content, answer);
     });
   }
 
   /** Hand a message to the view, as if the kernel had sent it. */
   receive(content: Message, blob?: Uint8Array): void {
-    this.emit("msg:custom", content, blob ? [view(blob)] : []);
+    this.#emit("msg:custom", content, blob ? [view(blob)] : []);
   }
 
-  private answer(message: Message, answer: Answer): void {
+  #answer(message: Message, answer: Answer): void {
     const { type, view: id, lane, seq, args } = message;
-    const epoch = this.state._epoch;
+    const epoch = this.#state._epoch;
     if (type === "hello") answer({ type: "hello", view: id, epoch });
     if (type !== "ask") return;
     const key = `${lane}${canonical((args ?? {}) as Args)}`;
-    const found = Object.hasOwn(this.page.replies ?? {}, key) && this.page.replies?.[key];
+    const found = Object.hasOwn(this.#page.replies ?? {}, key) && this.#page.replies?.[key];
     const reply = { type: "reply", view: id, epoch, seq, lane, ms: 0 };
     if (found) answer({ ...reply, status: "ok", message: "" }, decode(found));
     else {
@@ -127,8 +129,8 @@ export class StubModel {
     }
   }
 
-  private emit(event: string, ...args: unknown[]): void {
-    for (const fn of this.listeners.get(event) ?? []) fn(...args);
+  #emit(event: string, ...args: unknown[]): void {
+    for (const fn of this.#listeners.get(event) ?? []) fn(...args);
   }
 }
 

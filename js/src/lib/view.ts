@@ -39,23 +39,26 @@ export class Shell {
   readonly body = h("div", { class: "nbc-body" });
   readonly channel: Channel;
   readonly theme: Theme;
-  private readonly header: Header;
-  private readonly footer: Footer;
-  private readonly banner = h("div", { class: "nbc-banner", role: "alert", hidden: true });
-  private readonly drawFns: Array<() => void> = [];
-  private readonly sizeFns: Array<(width: number) => void> = [];
-  private frame = 0;
-  private width = 0;
-  private busyTimer: ReturnType<typeof setTimeout> | undefined;
-  private unsaved = false;
+  readonly #header: Header;
+  readonly #footer: Footer;
+  readonly #banner = h("div", { class: "nbc-banner", role: "alert", hidden: true });
+  readonly #drawFns: Array<() => void> = [];
+  readonly #sizeFns: Array<(width: number) => void> = [];
+  #frame = 0;
+  #width = 0;
+  #busyTimer: ReturnType<typeof setTimeout> | undefined;
+  #unsaved = false;
+
+  readonly #model: Model;
 
   constructor(
     name: string,
-    private readonly model: Model,
+    model: Model,
     el: HTMLElement,
     /** Aborted when the view goes; every listener hangs on it. */
     readonly signal: AbortSignal,
   ) {
+    this.#model = model;
     this.root = h("div", {
       class: "nbcnnviz",
       "data-widget": name,
@@ -66,84 +69,90 @@ export class Shell {
       tabindex: -1,
     });
     this.channel = new Channel(model, { signal, onError: (error) => this.failed(error) });
-    this.header = new Header(this.channel, signal);
-    this.head = this.header.left;
-    this.footer = new Footer(this.channel.saved, () => this.channel.stop(), signal);
-    this.footer.onError = () => this.showState();
-    this.root.append(this.header.el, this.banner, this.body, this.footer.el, this.header.panel.el);
+    this.#header = new Header(this.channel, signal);
+    this.head = this.#header.left;
+    this.#footer = new Footer(this.channel.saved, () => this.channel.stop(), signal);
+    this.#footer.onError = () => this.#showState();
+    this.root.append(
+      this.#header.el,
+      this.#banner,
+      this.body,
+      this.#footer.el,
+      this.#header.panel.el,
+    );
     on(this.root, FAILED, (event) => this.failed(event.detail), signal);
     el.append(this.root);
     this.theme = new Theme(
       this.root,
       () => model.get("theme"),
       signal,
-      () => this.connected(),
+      () => this.#connected(),
     );
     this.theme.onChange(() => this.redraw());
-    this.follow();
-    this.watchSize();
+    this.#follow();
+    this.#watchSize();
   }
 
   /** Text of the status line. Left: what the pointer is on; right: facts. undefined: unchanged. */
   status(left?: string, right?: string): void {
-    this.footer.say(left, right);
+    this.#footer.say(left, right);
   }
 
   /** Show an error line; null takes it away. */
   error(message: string | null): void {
-    this.footer.error(message);
+    this.#footer.error(message);
   }
 
   /** Hear the body's width in CSS pixels when it changes; it is never 0. */
   onResize(fn: (width: number) => void): void {
-    this.sizeFns.push(fn);
-    if (this.width > 0) this.guard(() => fn(this.width));
+    this.#sizeFns.push(fn);
+    if (this.#width > 0) this.#guard(() => fn(this.#width));
   }
 
   /** Draw canvases here: called once per frame after `redraw`, a new size, a change of theme and
    * a return to the page (hosts that detach an output may lose what was on a canvas). */
   onDraw(fn: () => void): void {
-    this.drawFns.push(fn);
+    this.#drawFns.push(fn);
     this.redraw();
   }
 
   redraw(): void {
-    if (this.frame || this.signal.aborted) return;
-    this.frame = requestAnimationFrame(() => {
-      this.frame = 0;
-      if (this.width > 0) for (const fn of this.drawFns) this.guard(fn);
+    if (this.#frame || this.signal.aborted) return;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = 0;
+      if (this.#width > 0) for (const fn of this.#drawFns) this.#guard(fn);
     });
   }
 
   /** Add a menu entry; returns its button. */
   entry(label: string, run: () => unknown): HTMLButtonElement {
-    return this.header.menu.add(label, run);
+    return this.#header.menu.add(label, run);
   }
 
   /** Offer "Copy as Python": lane "code", asked with these arguments, answers meta.code. */
   code(args: () => Args): void {
-    this.header.offerCode(args);
+    this.#header.offerCode(args);
   }
 
   /** Mark an element: it, or the controls in it, are disabled while there is no kernel. */
   needsKernel<E extends HTMLElement>(el: E): E {
     el.dataset.needsKernel = "";
-    this.lock(el);
+    this.#lock(el);
     return el;
   }
 
   /** A synced trait of the widget. */
   trait<T>(name: string): Trait<T> {
-    const { model } = this;
+    const model = this.#model;
     return {
       get: () => model.get(name) as T,
       set: (value) => {
         if (model.get(name) === value) return;
         model.set(name, value);
-        if (this.channel.state.offline) this.unsaved = true;
+        if (this.channel.state.offline) this.#unsaved = true;
         else model.save_changes();
       },
-      on: (fn) => this.listen(`change:${name}`, () => fn(model.get(name) as T)),
+      on: (fn) => this.#listen(`change:${name}`, () => fn(model.get(name) as T)),
     };
   }
 
@@ -154,13 +163,13 @@ export class Shell {
   }
 
   /** Listen to an event of the model until the view goes. */
-  private listen(event: string, fn: () => void): void {
-    const run = (): void => this.guard(fn);
-    this.model.on(event, run);
-    this.signal.addEventListener("abort", () => this.model.off(event, run), { once: true });
+  #listen(event: string, fn: () => void): void {
+    const run = (): void => this.#guard(fn);
+    this.#model.on(event, run);
+    this.signal.addEventListener("abort", () => this.#model.off(event, run), { once: true });
   }
 
-  private guard(fn: () => void): void {
+  #guard(fn: () => void): void {
     try {
       fn();
     } catch (error) {
@@ -170,52 +179,53 @@ export class Shell {
   }
 
   /** Tie the frame to the channel and to the traits that every widget has. */
-  private follow(): void {
-    const { channel, footer, header } = this;
+  #follow(): void {
+    const { channel } = this;
+    const [header, footer, model] = [this.#header, this.#footer, this.#model];
     channel.on("*", (reply) => footer.reply(reply));
     channel.onProgress((progress) => footer.progress(progress));
-    channel.onStatus((state) => this.follows(state));
-    this.listen("change:theme", () => this.theme.refresh());
-    this.listen("comm_live_update", () => this.connected());
-    header.about(this.model.get("_about"));
-    this.listen("change:_about", () => header.about(this.model.get("_about")));
+    channel.onStatus((state) => this.#follows(state));
+    this.#listen("change:theme", () => this.theme.refresh());
+    this.#listen("comm_live_update", () => this.#connected());
+    header.about(model.get("_about"));
+    this.#listen("change:_about", () => header.about(model.get("_about")));
     this.signal.addEventListener("abort", () => {
-      clearTimeout(this.busyTimer);
-      cancelAnimationFrame(this.frame);
+      clearTimeout(this.#busyTimer);
+      cancelAnimationFrame(this.#frame);
       this.root.remove();
     });
   }
 
-  private follows(state: State): void {
-    clearTimeout(this.busyTimer);
-    if (state.busy) this.busyTimer = setTimeout(() => this.showState(), BUSY_MS);
-    else this.showState();
-    if (!state.offline && this.unsaved) {
-      this.unsaved = false;
-      this.model.save_changes();
+  #follows(state: State): void {
+    clearTimeout(this.#busyTimer);
+    if (state.busy) this.#busyTimer = setTimeout(() => this.#showState(), BUSY_MS);
+    else this.#showState();
+    if (!state.offline && this.#unsaved) {
+      this.#unsaved = false;
+      this.#model.save_changes();
     }
   }
 
-  private showState(): void {
+  #showState(): void {
     const { busy, own, offline } = this.channel.state;
     this.root.dataset.state = offline
       ? "offline"
       : busy
         ? "busy"
-        : this.footer.hasError
+        : this.#footer.hasError
           ? "error"
           : "idle";
-    this.footer.busy(busy, own);
-    this.banner.hidden = offline === null;
-    this.banner.textContent =
+    this.#footer.busy(busy, own);
+    this.#banner.hidden = offline === null;
+    this.#banner.textContent =
       offline === "silent"
         ? "Kernel gone or busy: showing the last state. It goes on as soon as the kernel answers."
         : "Kernel gone: showing the last state. Run the cell again to go on.";
-    for (const el of this.root.querySelectorAll<HTMLElement>("[data-needs-kernel]")) this.lock(el);
+    for (const el of this.root.querySelectorAll<HTMLElement>("[data-needs-kernel]")) this.#lock(el);
   }
 
   /** Disable what needs the kernel, or give back what was disabled for that reason. */
-  private lock(el: HTMLElement): void {
+  #lock(el: HTMLElement): void {
     const offline = this.channel.state.offline !== null;
     const kinds = "button,input,select,textarea";
     const inside = [...el.querySelectorAll<HTMLButtonElement>(kinds)];
@@ -231,24 +241,24 @@ export class Shell {
   }
 
   /** The host marks a view whose kernel is gone, on the view's element or above it. */
-  private connected(): void {
+  #connected(): void {
     const mark = nearest(this.root, ".jupyter-widgets-disconnected");
-    this.channel.disconnected(mark !== null || this.model.comm_live === false);
+    this.channel.disconnected(mark !== null || this.#model.comm_live === false);
   }
 
-  private watchSize(): void {
+  #watchSize(): void {
     const look = (): void => {
       const width = this.body.clientWidth;
       if (width === 0) {
-        this.width = 0;
+        this.#width = 0;
         return;
       }
-      const back = this.width === 0;
+      const back = this.#width === 0;
       if (back) this.theme.refresh();
-      if (back) this.connected();
-      if (width !== this.width) {
-        this.width = width;
-        for (const fn of this.sizeFns) this.guard(() => fn(width));
+      if (back) this.#connected();
+      if (width !== this.#width) {
+        this.#width = width;
+        for (const fn of this.#sizeFns) this.#guard(() => fn(width));
       }
       this.redraw();
     };
