@@ -1,0 +1,299 @@
+// One channel large: as a map, laid over the picture, in figures, with the weights that make it.
+
+import { decode } from "../lib/colormap.ts";
+import { button, slider, toggle } from "../lib/controls.ts";
+import { fill, h, on, text } from "../lib/dom.ts";
+import { percent, plural, three } from "../lib/format.ts";
+import { Picture, rgbCanvas } from "../lib/picture.ts";
+import { mapCanvas, type QuantisedMap, quantise } from "../lib/tiles.ts";
+import { createCompare } from "./compare.ts";
+import { createHistogramView } from "./histogram_view.ts";
+import { createKernels } from "./kernels.ts";
+import { pointAt, pointCell } from "./pointing.ts";
+import type { Session } from "./session.ts";
+
+/** Text inputs and sliders use the arrow keys themselves. */
+const OWN_ARROWS = "input, select, textarea, [role=slider]";
+
+export type Detail = ReturnType<typeof createDetail>;
+
+export function createDetail(session: Session) {
+  const title = h("h3", { class: "nbc-name" });
+  const placeText = h("span", { class: "nbc-muted fm-rank" });
+  const numbers = h("dl", { class: "fm-numbers" });
+  const remarkText = h("p", { class: "fm-remark" });
+  const histogramTitle = h("h4", { class: "nbc-title" });
+  let share = 0.6;
+  let at: { y: number; x: number } | null = null;
+  let coloured: HTMLCanvasElement | null = null;
+  /** What lay under the pointer when the float map came. */
+  let pointer: { u: number; v: number } | null = null;
+
+  const { shell } = session;
+  const { signal } = shell;
+  const canvas = (role: string, label: string) =>
+    h("canvas", { "data-role": role, role: "img", "aria-label": label });
+  const map = new Picture(canvas("map", "feature map"), signal, { cells: true });
+  const overlay = new Picture(canvas("overlay", "feature map over the image"), signal);
+  const histogram = createHistogramView(shell);
+  const kernels = createKernels(shell);
+  const compare = createCompare(session);
+  const comparing = toggle(
+    { label: "compare images", value: false, onChange: showCompare },
+    signal,
+  );
+  const opacity = slider(
+    {
+      label: "overlay",
+      min: 0,
+      max: 100,
+      value: share * 100,
+      format: (value) => `${value} %`,
+      onInput: (value) => {
+        share = value / 100;
+        overlay.overlay(coloured, share);
+      },
+    },
+    signal,
+  );
+  const pair = h(
+    "div",
+    { class: "fm-pair" },
+    h("figure", null, map.canvas, h("figcaption", { class: "nbc-muted" }, "map")),
+    h("figure", null, overlay.canvas, h("figcaption", null, opacity.el)),
+  );
+  const side = h(
+    "div",
+    { class: "fm-side" },
+    numbers,
+    remarkText,
+    h("section", null, histogramTitle, histogram.element),
+    kernels.element,
+  );
+  const one = h("div", { class: "fm-one" }, pair, side);
+  const element = h(
+    "div",
+    { class: "fm-detail", role: "group", tabindex: -1, hidden: true, "data-role": "detail" },
+    one,
+    compare.element,
+  );
+  session.on(["maps", "full", "channel"], show);
+  session.on(["look"], colour);
+  session.on(["order"], rank);
+  session.on(["hover"], mark);
+  on(element, "keydown", key, signal);
+  point(signal);
+
+  function head(): HTMLElement {
+    const back = button(
+      {
+        label: "all maps",
+        title: "Back to all maps (Escape)",
+        onClick: () => session.channel.set(null),
+      },
+      signal,
+    );
+    back.prepend("‹ ");
+    const step = (label: string, glyph: string, by: number) =>
+      button({ label, glyph, onClick: () => go(by) }, signal);
+    return h(
+      "div",
+      { class: "fm-detail-head", hidden: true },
+      back,
+      h(
+        "span",
+        { class: "fm-steps" },
+        step("previous channel", "←", -1),
+        step("next channel", "→", 1),
+      ),
+      title,
+      placeText,
+      comparing.el,
+    );
+  }
+
+  function go(by: number): void {
+    const { order, channel } = session;
+    const place = order.indexOf(channel.get() ?? -1);
+    const target = order[Math.min(order.length - 1, Math.max(0, place + by))];
+    if (target !== undefined) channel.set(target);
+  }
+
+  function key(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const { order, maps } = session;
+    const inControl = (event.target as Element).matches(OWN_ARROWS);
+    const arrows: Record<string, [dy: number, dx: number]> = {
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+    };
+    const arrow = arrows[event.key];
+    if (inControl) return;
+    if (arrow && event.shiftKey && maps) moveCell(...arrow);
+    else if (event.key === "ArrowLeft") go(-1);
+    else if (event.key === "ArrowRight") go(1);
+    else if (event.key === "Home") go(-order.length);
+    else if (event.key === "End") go(order.length);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Shift and arrows move from cell to cell, as the pointer does. */
+  function moveCell(dy: number, dx: number): void {
+    const { maps, channel } = session;
+    const open = channel.get();
+    if (!maps || open === null) return;
+    const [, height, width] = maps.shape;
+    const from = at ?? { y: height >> 1, x: width >> 1 };
+    const y = Math.min(height - 1, Math.max(0, from.y + dy));
+    const x = Math.min(width - 1, Math.max(0, from.x + dx));
+    hoverAt((x + 0.5) / width, (y + 0.5) / height);
+  }
+
+  function point(signal: AbortSignal): void {
+    for (const picture of [map, overlay]) {
+      const move = (event: PointerEvent): void => {
+        const at = picture.place(event);
+        if (at) hoverAt(at.u, at.v);
+      };
+      on(picture.canvas, "pointermove", move, signal);
+      const leave = (): void => {
+        pointer = null;
+        session.point(null);
+      };
+      on(picture.canvas, "pointerleave", leave, signal);
+    }
+  }
+
+  function hoverAt(u: number, v: number): void {
+    const { maps, channel } = session;
+    const open = channel.get();
+    if (!maps || open === null) return;
+    pointer = { u, v };
+    const [, height, width] = maps.shape;
+    const cell = [Math.floor(v * height), Math.floor(u * width)] as const;
+    const reach = [maps.cells[0] * maps.factor, maps.cells[1] * maps.factor] as const;
+    session.point(
+      maps.full.has(open)
+        ? pointCell(maps, open, ...cell)
+        : pointAt(maps, open, (u * width) / reach[1], (v * height) / reach[0]),
+    );
+  }
+
+  function showCompare(shown: boolean): void {
+    compare.element.hidden = !shown;
+    one.hidden = shown;
+    if (shown) session.needComparison();
+    compare.show();
+  }
+
+  function show(): void {
+    const { maps, channel, shell } = session;
+    const open = channel.get();
+    const was = !element.hidden;
+    element.hidden = open === null;
+    if (open === null) {
+      if (was) session.point(null);
+      return;
+    }
+    // The focus goes along only when it was in the widget: Python may have opened the channel.
+    const active = (shell.root.getRootNode() as Document).activeElement;
+    if (!was && active && shell.root.contains(active)) element.focus({ preventScroll: true });
+    text(title, `channel ${open}`);
+    element.setAttribute("aria-label", `channel ${open} of ${maps?.layer ?? "the layer"}`);
+    rank();
+    if (!maps || session.stale) return;
+    session.need([open]);
+    session.needFull(open);
+    if (comparing.value) session.needComparison();
+    figures(open);
+    colour();
+    if (pointer) hoverAt(pointer.u, pointer.v);
+  }
+
+  function rank(): void {
+    const { order, channel, sort, maps } = session;
+    const open = channel.get();
+    if (open === null || !maps) return;
+    const place = order.indexOf(open);
+    const by = sort.get() === "index" ? "" : ` by ${sort.get()}`;
+    const hidden = open < maps.shape[0] ? "dead" : `the layer has ${maps.shape[0]} channels`;
+    text(placeText, place >= 0 ? `${place + 1} of ${order.length}${by}` : hidden);
+  }
+
+  function figures(channel: number): void {
+    const { maps } = session;
+    if (!maps) return;
+    const { mean, minimum, maximum, variance, sparsity, nan } = maps.stats;
+    const full = maps.full.get(channel) ?? null;
+    const pairs: [string, string][] = [
+      ["min", three(minimum[channel])],
+      ["mean", three(mean[channel])],
+      ["max", three(maximum[channel])],
+      ["variance", three(variance[channel])],
+      ["exact zeros", percent(sparsity[channel])],
+    ];
+    fill(
+      numbers,
+      ...pairs.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))),
+    );
+    const count = nan[channel] ?? 0;
+    const remark = maps.remark(channel);
+    const words: Record<string, string> = {
+      NaN: `${plural(count, "value")} ${count === 1 ? "is" : "are"} NaN`,
+      "all zero": "dead: every activation is exactly zero",
+      constant: "constant: the same value everywhere",
+    };
+    text(remarkText, words[remark] ?? "alive");
+    remarkText.className =
+      remark === "NaN" ? "fm-remark fm-bad" : remark ? "fm-remark fm-warn" : "fm-remark";
+    const values = full?.values ?? decoded(maps.maps.get(channel) ?? null);
+    text(histogramTitle, full ? "histogram" : "histogram (approximate)");
+    histogram.show(values);
+    kernels.show(full, kernelColours());
+  }
+
+  /** Weights have both signs: a diverging table, or the chosen one when it is gray. */
+  function kernelColours(): string {
+    const chosen = session.colormap.get();
+    return ["gray", "coolwarm", "PuOr_r"].includes(chosen) ? chosen : "RdBu_r";
+  }
+
+  /** Colours or the map changed. */
+  function colour(): void {
+    const { maps, images, look, channel } = session;
+    const open = channel.get();
+    if (element.hidden || !maps || open === null) return;
+    const [, height, width] = maps.shape;
+    const full = maps.full.get(open);
+    const reduced = maps.maps.get(open);
+    if (full) coloured = mapCanvas(quantise(full.values), width, height, look);
+    else if (reduced) coloured = mapCanvas(reduced, maps.cells[1], maps.cells[0], look);
+    else coloured = null;
+    map.show(coloured, width, height);
+    const [rows = 1, columns = 1] = images ? images.size : maps.picture.shape;
+    const [high = 1, wide = 1] = maps.picture.shape;
+    overlay.show(rgbCanvas(maps.picture.data, wide, high), columns, rows);
+    overlay.overlay(coloured, share);
+    kernels.show(full ?? null, kernelColours());
+  }
+
+  /** Show on both pictures where the pointer is. */
+  function mark(): void {
+    const { hover } = session;
+    if (element.hidden) return;
+    at = hover && { y: hover.y, x: hover.x };
+    histogram.mark(hover?.value ?? null);
+    overlay.boxes(hover?.box ? [hover.box] : []);
+    const cell = hover && { top: hover.y, left: hover.x, bottom: hover.y + 1, right: hover.x + 1 };
+    map.boxes(cell ? [cell] : []);
+  }
+  return { element, head: head() };
+}
+
+function decoded(map: QuantisedMap | null): Float32Array | null {
+  return map && Float32Array.from(map.codes, (code) => decode(code, map.lo, map.hi));
+}

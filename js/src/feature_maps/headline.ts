@@ -1,0 +1,55 @@
+// The line of the layer: its name (the picker), what it is, what it sees, what ails it.
+
+import { fill, h } from "../lib/dom.ts";
+import { percent, plural, shape } from "../lib/format.ts";
+import { compact } from "./describe.ts";
+import type { LayerRow } from "./layer_maps.ts";
+import { createPicker } from "./picker.ts";
+import type { Session } from "./session.ts";
+
+interface Fact {
+  words: string;
+  bad?: boolean;
+  title?: string;
+}
+
+/** What is worth saying about a layer, in order. */
+export function facts(row: LayerRow): Fact[] {
+  const found: Fact[] = [{ words: row.module }, { words: shape(row.shape) }];
+  if (row.field) {
+    const [height, width] = row.field;
+    const size = height === width ? `${height}` : `${height} x ${width}`;
+    found.push({
+      words: `sees ${size} px`,
+      title: "Receptive field: how much of the image one value depends on.",
+    });
+  }
+  if (row.parameters) found.push({ words: `${compact(row.parameters)} parameters` });
+  if (row.dead) {
+    found.push({
+      words: `dead ${percent(row.dead / 100)}`,
+      title: "Share of channels that are zero everywhere.",
+    });
+  }
+  if (row.saturated) found.push({ words: `saturated ${percent(row.saturated / 100)}` });
+  if (row.nan) found.push({ words: plural(row.nan, "NaN", "NaNs"), bad: true });
+  if (row.inf) found.push({ words: plural(row.inf, "Inf", "Infs"), bad: true });
+  return found;
+}
+
+export function createHeadline(session: Session) {
+  const line = h("p", { class: "fm-facts nbc-muted", "data-role": "facts" });
+
+  const element = h("div", { class: "fm-headline" }, createPicker(session).element, line);
+  session.on(["stale", "layers"], show);
+
+  function show(): void {
+    const { row } = session;
+    const parts = (row ? facts(row) : []).flatMap(({ words, bad, title }, i) => [
+      i > 0 && h("span", { "aria-hidden": "true" }, " · "),
+      h("span", { class: bad ? "fm-bad" : null, title }, words),
+    ]);
+    fill(line, ...parts);
+  }
+  return { element };
+}

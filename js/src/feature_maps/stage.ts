@@ -1,0 +1,72 @@
+// The place of the maps: the grid, or one channel large; dimmed while other maps are on their way.
+
+import { h, on, text } from "../lib/dom.ts";
+import type { Detail } from "./detail.ts";
+import type { Grid } from "./grid.ts";
+import type { Session } from "./session.ts";
+
+/** Quick answers do not flicker. */
+const DIM_MS = 150;
+
+export function createStage(session: Session, tools: HTMLElement, grid: Grid, detail: Detail) {
+  const note = h("p", { class: "fm-note", "data-role": "note", hidden: true });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let last: number | null = null;
+
+  const area = h("div", { class: "fm-stage" }, grid.element, detail.element, note);
+  const element = h("div", { class: "fm-right" }, tools, area);
+  on(element, "keydown", (event) => escape(event), session.shell.signal);
+  session.on(["channel"], swap);
+  session.on(["stale", "order", "maps"], follow);
+  session.shell.signal.addEventListener("abort", () => clearTimeout(timer));
+
+  /** Grid or channel: `Detail` shows itself; back in the grid the focus is on the channel left. */
+  function swap(): void {
+    const open = session.channel.get();
+    const all = grid.element;
+    const back = all.hidden && open === null;
+    const active = (all.getRootNode() as Document).activeElement;
+    const inside = active !== null && element.contains(active);
+    all.hidden = open !== null;
+    if (back && last !== null) {
+      grid.activate(last);
+      if (inside) all.focus({ preventScroll: true });
+    }
+    last = open;
+    session.shell.redraw();
+  }
+
+  /** From the channel, or from the controls above it, back to the grid. */
+  function leave(event: KeyboardEvent): void {
+    if (event.key !== "Escape" || session.channel.get() === null) return;
+    event.preventDefault();
+    event.stopPropagation();
+    session.channel.set(null);
+  }
+
+  function follow(): void {
+    const { stale, refusal, alone, maps, order } = session;
+    clearTimeout(timer);
+    if (!stale) delete area.dataset.stale;
+    else timer = setTimeout(() => dim(), maps ? DIM_MS : 0);
+    const lost = stale && (refusal !== null || alone);
+    const empty = !stale && order.length === 0;
+    note.hidden = !lost && !empty;
+    area.toggleAttribute("data-lost", lost);
+    if (lost) text(note, refusal ?? whyNot());
+    else if (empty) text(note, "All channels of this layer are dead; nothing is left to show.");
+  }
+
+  function whyNot(): string {
+    const { layer, shell } = session;
+    const name = layer.get();
+    return shell.channel.state.saved
+      ? `The maps of ${name} were not saved in this file.`
+      : `The maps of ${name} were not saved; they come when the kernel is back.`;
+  }
+
+  function dim(): void {
+    area.dataset.stale = "";
+  }
+  return { element };
+}

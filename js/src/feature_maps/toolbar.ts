@@ -1,0 +1,109 @@
+// How the maps are shown. None of these asks the kernel anything.
+
+import { NAMES, type Scale } from "../lib/colormap.ts";
+import { type Choice, checkbox, select, slider } from "../lib/controls.ts";
+import { h } from "../lib/dom.ts";
+import type { Detail } from "./detail.ts";
+import type { Grid } from "./grid.ts";
+import type { Sort } from "./order.ts";
+import type { Session } from "./session.ts";
+
+const SORTS: readonly Choice<Sort>[] = ["index", "mean", "max", "variance", "sparsity"];
+const SCALES: readonly Choice<Scale>[] = [
+  ["map", "per map"],
+  ["layer", "per layer"],
+  ["symmetric", "symmetric"],
+];
+
+export function createToolbar(session: Session, grid: Grid, detail: Detail) {
+  const { signal } = session.shell;
+  const { sort, scale, colormap, hideDead } = session;
+  const sorts = select<Sort>(
+    { label: "sort", options: SORTS, value: sort.get(), onChange: (v) => sort.set(v) },
+    signal,
+  );
+  const dead = checkbox(
+    { label: "hide dead", value: hideDead.get(), onChange: (v) => hideDead.set(v) },
+    signal,
+  );
+  const scales = select<Scale>(
+    {
+      label: "scale",
+      title: "Which values the ends of the colours stand for",
+      options: SCALES,
+      value: scale.get(),
+      onChange: (v) => scale.set(v),
+    },
+    signal,
+  );
+  const colours = select<string>(
+    {
+      label: "colours",
+      options: ["auto", ...NAMES],
+      value: colormap.get(),
+      onChange: (v) => colormap.set(v),
+    },
+    signal,
+  );
+  const contrast = slider(
+    {
+      label: "contrast",
+      title: "Narrows the range of values that the colours show",
+      min: 0,
+      max: 100,
+      value: 0,
+      bare: true,
+      format: (value) => `${value} %`,
+      onInput: (value) => {
+        session.contrast = value / 100;
+        session.changeLook();
+      },
+    },
+    signal,
+  );
+  const size = slider(
+    {
+      label: "size",
+      min: 32,
+      max: 192,
+      step: 4,
+      value: grid.size,
+      bare: true,
+      format: (value) => `${value} px`,
+      onInput: (value) => {
+        grid.size = value;
+      },
+    },
+    signal,
+  );
+  for (const [trait, control] of [
+    [sort, sorts],
+    [scale, scales],
+    [colormap, colours],
+    [hideDead, dead],
+  ] as const) {
+    (trait as { on(fn: (value: unknown) => void): void }).on((value) => {
+      (control as { value: unknown }).value = value;
+    });
+  }
+  const gridOnly = [sorts.el, dead.el, size.el];
+  session.on(["channel"], () => {
+    const open = session.channel.get() !== null;
+    for (const el of gridOnly) el.hidden = open;
+    detail.head.hidden = !open;
+  });
+  const spacer = h("span", { class: "nbc-spacer" });
+  const parts = [
+    detail.head,
+    sorts.el,
+    dead.el,
+    spacer,
+    scales.el,
+    colours.el,
+    contrast.el,
+    size.el,
+  ];
+  const element = h("div", { class: "fm-tools" }, ...parts);
+
+  return { element };
+}
