@@ -1,0 +1,42 @@
+"""Look inside PyTorch CNNs from a notebook.
+
+    import nbcnnviz as nv
+    nv.FeatureMaps(nv.Network.demo(), nv.sample_image("cat"))
+
+Names are loaded at first use, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import backend as backend
+    from .backend.network import Network as Network
+    from .samples import sample_image as sample_image
+    from .widgets.feature_maps import FeatureMaps as FeatureMaps
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "FeatureMaps": ".widgets.feature_maps",
+    "Network": ".backend.network",
+    "sample_image": ".samples",
+}
+
+__all__ = ["FeatureMaps", "Network", "__version__", "backend", "sample_image"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "backend":
+        return importlib.import_module(".backend", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
