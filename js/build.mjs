@@ -2,6 +2,7 @@
 // no CDN, no dynamic import), and src/lib/standalone.ts to standalone.js (IIFE).
 //
 //   node build.mjs           build and check sizes and banned words
+//   node build.mjs --check   check banned words alone
 //   node build.mjs --watch   build again on every change
 //   node build.mjs --tests   bundle tests/*.test.ts to build/tests for `node --test`
 
@@ -65,7 +66,9 @@ const builds = [
   },
 ];
 
-if (process.argv.includes("--tests")) {
+if (process.argv.includes("--check")) {
+  checkSources();
+} else if (process.argv.includes("--tests")) {
   rmSync(join(here, "build/tests"), { recursive: true, force: true });
   await esbuild.build({
     ...common,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Channel, HELLO_MS, type Progress, type Reply, WATCHDOG_MS } from "../src/lib/channel.ts";
+import { Channel, type Progress, type Reply } from "../src/lib/channel.ts";
 import { pack } from "../src/lib/codec.ts";
+import { HELLO_MS, WATCHDOG_MS } from "../src/lib/messages.ts";
 import { FakeClock, FakeModel, type Message } from "./helpers.ts";
 
 function setUp() {

@@ -3,8 +3,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Channel, type Reply, WATCHDOG_MS } from "../src/lib/channel.ts";
+import { Channel, type Reply } from "../src/lib/channel.ts";
 import { pack } from "../src/lib/codec.ts";
+import { WATCHDOG_MS } from "../src/lib/messages.ts";
 import { chance, FakeClock, FakeModel, type Message } from "./helpers.ts";
 
 const LANES = ["a", "b"];

@@ -1,6 +1,6 @@
 // A clock that only moves when told, a model whose other end is the test, seeded chance.
 
-import type { Clock, Model } from "../src/lib/channel.ts";
+import type { Clock, Model } from "../src/lib/messages.ts";
 
 export class FakeClock implements Clock {
   now = 0;

@@ -6,7 +6,11 @@
 
 import {
   type Args,
+  type ChannelOptions,
   type Clock,
+  FOREIGN_MS,
+  HELLO_MS,
+  type Lane,
   type Model,
   type Offline,
   type Progress,
@@ -15,42 +19,16 @@ import {
   randomId,
   type State,
   toReply,
+  WATCHDOG_MS,
   wallClock,
 } from "./messages.ts";
 
-export type { Args, Clock, Model, Progress, Reply, State } from "./messages.ts";
-
-export interface ChannelOptions {
-  signal: AbortSignal;
-  clock?: Clock;
-  /** Where errors of handlers go. */
-  onError?: (error: unknown) => void;
-}
-
-/** Silence after which a question is asked again. */
-export const WATCHDOG_MS = 2000;
-/** Silence after a hello that means the kernel is gone. */
-export const HELLO_MS = 4000;
-/** Work started from Python counts as over after this silence, should its end get lost. */
-const FOREIGN_MS = 30_000;
-
-interface Question {
-  seq: number;
-  args: Args;
-  acked: boolean;
-  stopped: boolean;
-}
-
-interface Lane {
-  seq: number;
-  out: Question | null;
-  waiting: { args: Args; replace: boolean } | null;
-  timer: unknown;
-}
+export type { Args, Model, Progress, Reply, State } from "./messages.ts";
 
 export class Channel {
   readonly view = randomId();
   readonly saved: boolean;
+  readonly #model: Model;
   readonly #clock: Clock;
   readonly #onError: (error: unknown) => void;
   readonly #lanes = new Map<string, Lane>();
@@ -63,8 +41,6 @@ export class Channel {
   #helloTimer: unknown = null;
   #closed = false;
   #last = "";
-
-  readonly #model: Model;
 
   constructor(
     model: Model,

@@ -74,7 +74,8 @@ export function slider(
 ): Control<number> {
   const { min, max, step = 1, format = String } = props;
   const input = h("input", { type: "range", min, max, step });
-  const output = h("output", { class: props.bare ? "nbc-hidden" : "nbc-output" });
+  // aria-valuetext says it already; the output must not say it again.
+  const output = h("output", { class: "nbc-output", hidden: props.bare, "aria-live": "off" });
   const show = (): void => {
     const said = format(input.valueAsNumber);
     text(output, said);

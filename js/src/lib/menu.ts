@@ -128,7 +128,7 @@ export function panel(signal: AbortSignal): Panel {
 /** A piece of code with a button that copies it; where the clipboard refuses, it is selected. */
 export function codeBox(code: string, signal: AbortSignal): HTMLElement {
   const pre = h("pre", { tabindex: 0, "aria-label": "Python code" }, h("code", null, code));
-  const said = h("span", { role: "status", class: "nbc-muted" });
+  const said = h("span", { "aria-live": "polite", class: "nbc-muted" });
   const copy = async (): Promise<void> => {
     try {
       await navigator.clipboard.writeText(code);

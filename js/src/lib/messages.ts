@@ -44,6 +44,36 @@ export interface Clock {
   clear(handle: unknown): void;
 }
 
+export interface ChannelOptions {
+  signal: AbortSignal;
+  clock?: Clock;
+  /** Where errors of handlers go. */
+  onError?: (error: unknown) => void;
+}
+
+/** Silence after which a question is asked again. */
+export const WATCHDOG_MS = 2000;
+/** Silence after a hello that means the kernel is gone. */
+export const HELLO_MS = 4000;
+/** Work started from Python counts as over after this silence, should its end get lost. */
+export const FOREIGN_MS = 30_000;
+
+/** A question that was sent and has no final answer yet. */
+interface Question {
+  seq: number;
+  args: Args;
+  acked: boolean;
+  stopped: boolean;
+}
+
+/** What a channel knows of one lane. */
+export interface Lane {
+  seq: number;
+  out: Question | null;
+  waiting: { args: Args; replace: boolean } | null;
+  timer: unknown;
+}
+
 export const wallClock: Clock = {
   set: (fn, ms) => setTimeout(fn, ms),
   clear: (handle) => clearTimeout(handle as number),

@@ -39,6 +39,7 @@ export class Shell {
   readonly body = h("div", { class: "nbc-body" });
   readonly channel: Channel;
   readonly theme: Theme;
+  readonly #model: Model;
   readonly #header: Header;
   readonly #footer: Footer;
   readonly #banner = h("div", { class: "nbc-banner", role: "alert", hidden: true });
@@ -48,8 +49,6 @@ export class Shell {
   #width = 0;
   #busyTimer: ReturnType<typeof setTimeout> | undefined;
   #unsaved = false;
-
-  readonly #model: Model;
 
   constructor(
     name: string,
@@ -263,7 +262,7 @@ export class Shell {
       this.redraw();
     };
     const size = new ResizeObserver(look);
-    // Detached and put back within one frame, the size never changes: visibility does.
+    // Scrolled back into sight: what the host dropped meanwhile is drawn again.
     const sight = new IntersectionObserver(look);
     size.observe(this.body);
     sight.observe(this.root);
