@@ -191,17 +191,9 @@ export function createDetail(session: Session) {
   }
 
   function show(): void {
-    const { maps, channel, shell } = session;
+    const { maps, channel } = session;
     const open = channel.get();
-    const was = !element.hidden;
-    element.hidden = open === null;
-    if (open === null) {
-      if (was) session.point(null);
-      return;
-    }
-    // The focus goes along only when it was in the widget: Python may have opened the channel.
-    const active = (shell.root.getRootNode() as Document).activeElement;
-    if (!was && active && shell.root.contains(active)) element.focus({ preventScroll: true });
+    if (open === null) return;
     text(title, `channel ${open}`);
     element.setAttribute("aria-label", `channel ${open} of ${maps?.layer ?? "the layer"}`);
     rank();
@@ -266,7 +258,7 @@ export function createDetail(session: Session) {
   function colour(): void {
     const { maps, images, look, channel } = session;
     const open = channel.get();
-    if (element.hidden || !maps || open === null) return;
+    if (!maps || open === null) return;
     const [, height, width] = maps.shape;
     const full = maps.full.get(open);
     const reduced = maps.maps.get(open);

@@ -44,7 +44,7 @@ export function createKernels(shell: Shell) {
   let tableName = "RdBu_r";
 
   const scroll = h("div", { class: "fm-kernel-scroll", tabindex: 0 }, canvas);
-  const element = h("section", { class: "fm-kernels" }, title, rgb, scroll);
+  const element = h("section", null, title, h("div", { class: "fm-weights" }, rgb, scroll));
   shell.onDraw(paint);
   shell.signal.addEventListener("abort", () => painter.clear());
 
@@ -63,9 +63,8 @@ export function createKernels(shell: Shell) {
       quantise(weights.data.subarray(i * size, (i + 1) * size)),
     );
     const inColour = full.kind === "rgb" && count === 3;
-    const kernels = inColour ? "as colours, and for R, G, B" : "strongest first";
-    const range = `± ${three(most)}`;
-    text(title, `weights ${shape(weights.shape)} · ${kernels} · ${range}`);
+    const how = inColour ? "" : " · strongest first";
+    text(title, `weights ${shape(weights.shape)}${how} · ± ${three(most)}`);
     rgb.hidden = !inColour;
     if (inColour) {
       const picture = rgbCanvas(kernelRgb(weights.data, height, width), width, height);

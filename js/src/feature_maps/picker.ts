@@ -63,7 +63,7 @@ export function createPicker(session: Session) {
     const name = session.row?.label ?? session.layer.get();
     if (!typed) box.value = name;
     // As wide as the name, within limits: figures beside it must not move far.
-    box.style.width = `${Math.min(40, Math.max(16, name.length + 1))}ch`;
+    box.style.width = `calc(${Math.min(40, Math.max(12, name.length)) * 1.05}ch + 40px)`;
     setProps(box, { title: session.layer.get() });
   }
 

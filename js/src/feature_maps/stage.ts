@@ -15,29 +15,30 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
 
   const area = h("div", { class: "fm-stage" }, grid.element, detail.element, note);
   const element = h("div", { class: "fm-right" }, tools, area);
-  on(element, "keydown", (event) => escape(event), session.shell.signal);
+  on(element, "keydown", back, session.shell.signal);
   session.on(["channel"], swap);
   session.on(["stale", "order", "maps"], follow);
   session.shell.signal.addEventListener("abort", () => clearTimeout(timer));
 
-  /** Grid or channel: `Detail` shows itself; back in the grid the focus is on the channel left. */
+  /** Grid or channel. The focus goes along when it was here: Python may have opened the channel. */
   function swap(): void {
     const open = session.channel.get();
-    const all = grid.element;
-    const back = all.hidden && open === null;
-    const active = (all.getRootNode() as Document).activeElement;
+    const active = (element.getRootNode() as Document).activeElement;
     const inside = active !== null && element.contains(active);
-    all.hidden = open !== null;
-    if (back && last !== null) {
-      grid.activate(last);
-      if (inside) all.focus({ preventScroll: true });
+    const { hidden } = grid.element;
+    grid.element.hidden = open !== null;
+    detail.element.hidden = open === null;
+    if (open === null) session.point(null);
+    if (hidden && open === null && last !== null) grid.activate(last);
+    if (inside && hidden !== grid.element.hidden) {
+      (open === null ? grid : detail).element.focus({ preventScroll: true });
     }
     last = open;
     session.shell.redraw();
   }
 
   /** From the channel, or from the controls above it, back to the grid. */
-  function leave(event: KeyboardEvent): void {
+  function back(event: KeyboardEvent): void {
     if (event.key !== "Escape" || session.channel.get() === null) return;
     event.preventDefault();
     event.stopPropagation();

@@ -42,18 +42,34 @@ export function colourise(
   stride = width,
   step = 1,
 ): void {
+  const hatched = codes.includes(255);
   let row = offset;
   for (let y = step >> 1; y < height; y += step) {
     let place = row;
     for (let x = (step >> 1) + y * width, end = (y + 1) * width; x < end; x += step) {
-      const code = codes[x] as number;
-      out[place] =
-        code === 255
-          ? (HATCH[(place - row + (row - offset) / stride) & 1] as number)
-          : (lut[code] as number);
-      place += 1;
+      out[place++] = lut[codes[x] as number] as number;
     }
     row += stride;
+  }
+  if (hatched) hatch(codes, width, height, out, offset, stride, step);
+}
+
+/** Cells that are not a number, after the others: they are rare, and the others should be quick. */
+function hatch(
+  codes: Uint8Array,
+  width: number,
+  height: number,
+  out: Uint32Array,
+  offset: number,
+  stride: number,
+  step: number,
+): void {
+  for (let y = step >> 1, row = 0; y < height; y += step, row++) {
+    for (let x = step >> 1, column = 0; x < width; x += step, column++) {
+      if (codes[y * width + x] === 255) {
+        out[offset + row * stride + column] = HATCH[(row + column) & 1] as number;
+      }
+    }
   }
 }
 
@@ -102,7 +118,7 @@ export class TilePainter {
     context.putImageData(image, 0, 0, 0, 0, across * cellsX, down * cellsY);
     // Cells stay square when enlarged and are averaged when there are more cells than pixels.
     target.imageSmoothingEnabled = cellsX > first.width || cellsY > first.height;
-    target.imageSmoothingQuality = "medium";
+    target.imageSmoothingQuality = "low";
     tiles.forEach((tile, i) => {
       const x = (i % across) * cellsX;
       const y = Math.floor(i / across) * cellsY;

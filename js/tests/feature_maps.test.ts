@@ -1,0 +1,272 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { rangeOf } from "../src/feature_maps/compare.ts";
+import { compact, describeLayer, marks } from "../src/feature_maps/describe.ts";
+import { facts } from "../src/feature_maps/headline.ts";
+import { histogram } from "../src/feature_maps/histogram.ts";
+import { kernelRgb } from "../src/feature_maps/kernels.ts";
+import { LayerMaps, type LayerRow } from "../src/feature_maps/layer_maps.ts";
+import {
+  hitTile,
+  layoutGrid,
+  moveInGrid,
+  narrow,
+  scrollTo,
+  tileAt,
+  visibleTiles,
+} from "../src/feature_maps/layout.ts";
+import { orderChannels, type Sort } from "../src/feature_maps/order.ts";
+import { filterLayers } from "../src/feature_maps/picker.ts";
+import { pointAt } from "../src/feature_maps/pointing.ts";
+import { blockAt, keepInView, layoutRibbon, THINNEST } from "../src/feature_maps/ribbon_layout.ts";
+import { pack, unpack } from "../src/lib/codec.ts";
+
+function row(name: string, more: Partial<LayerRow> = {}): LayerRow {
+  const base = { label: name, module: "Conv2d", kind: "conv", leaf: true, shape: [8, 4, 4] };
+  const rest = { parameters: 0, field: null, dead: null, saturated: null, nan: 0, inf: 0 };
+  return { name, ...base, ...rest, ...more };
+}
+
+function stats(mean: number[], dead: number[] = mean.map(() => 0)) {
+  const values = Float32Array.from(mean);
+  const names = { mean: values, minimum: values, maximum: values };
+  const more = { variance: values, sparsity: values, nan: new Int32Array(mean.length) };
+  return { ...names, ...more, dead: Uint8Array.from(dead) };
+}
+
+test("channels are sorted downwards, ties by index, dead ones left out when asked", () => {
+  const some = stats([1, 5, 5, 0, 3], [0, 0, 0, 1, 0]);
+  assert.deepEqual([...orderChannels(some, "mean", false)], [1, 2, 4, 0, 3]);
+  assert.deepEqual([...orderChannels(some, "index", true)], [0, 1, 2, 4]);
+  for (const sort of ["max", "variance", "sparsity"] as Sort[]) {
+    assert.deepEqual([...orderChannels(some, sort, true)], [1, 2, 4, 0]);
+  }
+});
+
+test("every tile in sight is found, and no other", () => {
+  for (const [count, size, available] of [
+    [1280, 32, 1376],
+    [144, 72, 500],
+    [3, 192, 300],
+  ] as const) {
+    const grid = layoutGrid(count, [7, 7], size, available);
+    for (const top of [0, 1, 33, 250, 9999]) {
+      const [first, last] = visibleTiles(grid, top, 400);
+      for (let i = 0; i < count; i++) {
+        const { y } = tileAt(grid, i);
+        const seen = y + grid.height > top && y < top + 400;
+        if (seen) assert.ok(i >= first && i < last, `${i} of ${count} at ${top}`);
+      }
+      assert.ok(last - first <= (Math.ceil(400 / grid.height) + 2) * grid.columns);
+    }
+  }
+});
+
+test("tiles stay inside the width, and a point on a tile finds it", () => {
+  for (let available = 60; available < 1700; available += 37) {
+    const grid = layoutGrid(500, [28, 56], 72, available);
+    assert.equal(grid.columns * grid.rows >= 500, true);
+    assert.ok(grid.columns === 1 || tileAt(grid, grid.columns - 1).x + grid.width <= available);
+    for (const index of [0, grid.columns - 1, 499]) {
+      const { x, y } = tileAt(grid, index);
+      const hit = hitTile(grid, x + grid.width / 2, y + grid.height / 4);
+      assert.deepEqual([hit?.index, hit?.u, hit?.v], [index, 0.5, 0.25]);
+    }
+    assert.equal(hitTile(grid, 1, 1), null);
+  }
+  assert.equal(layoutGrid(0, [7, 7], 72, 500).total, 0);
+});
+
+test("keys move as the grid pattern says and stop at the ends", () => {
+  const grid = layoutGrid(10, [4, 4], 96, 4 * 100 + 4);
+  assert.equal(grid.columns, 4);
+  const go = (index: number, key: string, control = false) =>
+    moveInGrid(grid, index, key, control, 2);
+  assert.equal(go(0, "ArrowLeft"), 0);
+  assert.equal(go(3, "ArrowRight"), 4);
+  assert.equal(go(1, "ArrowUp"), 1);
+  assert.equal(go(7, "ArrowDown"), 7);
+  assert.equal(go(5, "ArrowDown"), 9);
+  assert.equal(go(6, "Home"), 4);
+  assert.equal(go(9, "End"), 9);
+  assert.equal(go(5, "End"), 7);
+  assert.equal(go(5, "Home", true), 0);
+  assert.equal(go(5, "End", true), 9);
+  assert.equal(go(1, "PageDown"), 9);
+  assert.equal(go(9, "PageUp"), 1);
+  assert.equal(go(1, "x"), null);
+});
+
+test("scrolling brings a tile into full view and no further", () => {
+  const grid = layoutGrid(100, [4, 4], 96, 404);
+  assert.equal(scrollTo(grid, 0, 0, 300), 0);
+  const far = scrollTo(grid, 99, 0, 300);
+  const { y } = tileAt(grid, 99);
+  assert.ok(y >= far && y + grid.height <= far + 300);
+  assert.equal(scrollTo(grid, 99, far, 300), far);
+  assert.ok(scrollTo(grid, 0, far, 300) === 0);
+});
+
+test("contrast narrows the range and keeps the colour of zero", () => {
+  assert.deepEqual(narrow(-2, 4, 0), [-2, 4]);
+  const [a, b] = narrow(-2, 4, 0.5);
+  assert.ok(a > -2 && b < 4 && Math.abs(a / b + 0.5) < 1e-12);
+  const [c, d] = narrow(10, 20, 1);
+  assert.ok(c > 10 && d < 20 && Math.abs(c + d - 30) < 1e-9);
+  assert.deepEqual(narrow(0, 0, 1), [0, 0]);
+});
+
+test("the ribbon shows every layer at least 2 px thick and in order", () => {
+  const shapes = Array.from({ length: 430 }, (_, i) => [16 << (i % 7), 112 >> (i % 5), 112]);
+  for (const available of [456, 1100, 1500]) {
+    const { blocks, width } = layoutRibbon(shapes, available, 36);
+    assert.equal(blocks.length, 430);
+    blocks.forEach((block, i) => {
+      assert.ok(block.width >= THINNEST && block.height >= 4 && block.height <= 36);
+      const before = blocks[i - 1];
+      if (before) assert.ok(block.x >= before.x + before.width);
+    });
+    const last = blocks[429];
+    assert.ok(last && Math.abs(last.x + last.width - width) < 1e-6);
+    assert.ok(width <= available + 1e-6 || width < 430 * (THINNEST + 1));
+  }
+});
+
+test("blocks are higher for larger maps and thicker for more channels", () => {
+  const [small, large, flat] = layoutRibbon([[8, 7, 7], [512, 112, 112], [1000]], 300, 36).blocks;
+  assert.ok(small && large && flat);
+  assert.ok(large.height > small.height && small.height > flat.height);
+  assert.ok(large.width > small.width);
+});
+
+test("a place on the ribbon finds its block, and the chosen block stays in view", () => {
+  const layout = layoutRibbon(
+    Array.from({ length: 50 }, () => [64, 7, 7]),
+    400,
+    36,
+  );
+  layout.blocks.forEach((block, i) => {
+    assert.equal(blockAt(layout, block.x + block.width / 2), i);
+  });
+  assert.equal(blockAt(layoutRibbon([], 400, 36), 3), -1);
+  const block = { x: 900, width: 2, height: 9 };
+  const scroll = keepInView(block, 0, 300, 1200);
+  assert.ok(block.x > scroll && block.x + 2 < scroll + 300);
+  assert.equal(keepInView({ x: 0, width: 2, height: 9 }, 500, 300, 1200), 0);
+});
+
+test("the histogram counts every finite value once and knows where zero is", () => {
+  const values = Float32Array.from({ length: 1000 }, (_, i) => (i % 50) / 10 - 1);
+  values[3] = Number.NaN;
+  values[4] = Infinity;
+  const found = histogram(values, 50);
+  assert.equal(found.total, 998);
+  assert.equal(
+    found.counts.reduce((a, b) => a + b),
+    998,
+  );
+  assert.equal(found.nan, 1);
+  assert.ok(found.zero >= 9 && found.zero <= 10);
+  assert.equal(histogram(Float32Array.of(2, 2, 2)).counts[0], 3);
+  assert.equal(histogram(Float32Array.of(Number.NaN)).total, 0);
+});
+
+test("layers are found by all words, in name, module, shape or marks", () => {
+  const layers = [
+    row("features.0", { shape: [64, 112, 112] }),
+    row("features.1", { module: "ReLU", kind: "act", dead: 25 }),
+    row("head", { module: "Linear", shape: [10], nan: 3 }),
+  ];
+  const names = (query: string) => filterLayers(layers, query).map(({ name }) => name);
+  assert.deepEqual(names(""), ["features.0", "features.1", "head"]);
+  assert.deepEqual(names("FEAT relu"), ["features.1"]);
+  assert.deepEqual(names("112"), ["features.0"]);
+  assert.deepEqual(names("dead"), ["features.1"]);
+  assert.deepEqual(names("nan"), ["head"]);
+  assert.deepEqual(names("no such"), []);
+});
+
+test("layers are told in words", () => {
+  const linear = row("head", { shape: [10], nan: 3, dead: 2.1 });
+  assert.deepEqual(marks(linear), ["NaN 3", "dead 2.1 %"]);
+  assert.match(describeLayer(linear), /no rows and columns/);
+  const words = facts(row("a", { field: [43, 43], parameters: 34_500, nan: 2 }));
+  const said = ["Conv2d", "8 x 4 x 4", "sees 43 px", "34.5 k parameters", "2 NaNs"];
+  assert.deepEqual(
+    words.map((fact) => fact.words),
+    said,
+  );
+  assert.deepEqual(
+    words.map((fact) => fact.bad === true),
+    [false, false, false, false, true],
+  );
+  assert.deepEqual([compact(999), compact(2_000_000)], ["999", "2 M"]);
+});
+
+function blob(factor: number): LayerMaps {
+  const cells = 4 / factor;
+  const n = 2;
+  const f = (...values: number[]) => ({ shape: [values.length], data: Float32Array.from(values) });
+  const pairs = Int16Array.from({ length: 8 }, (_, i) => (i >> 1) * 8 + (i & 1) * 12);
+  const codes = Uint8Array.from({ length: n * cells * cells }, (_, i) => i * 10);
+  const packed = pack(
+    { layer: "conv", image: 0, shape: [2, 4, 4], factor, signed: false, version: 7 },
+    {
+      channels: { shape: [n], data: Int32Array.of(1, 0) },
+      codes: { shape: [n, cells, cells], data: codes },
+      lo: f(0, 0),
+      hi: f(254, 254),
+      mean: f(1, 2),
+      minimum: f(0, 0),
+      maximum: f(3, 4),
+      variance: f(1, 1),
+      sparsity: f(0, 0),
+      nan: { shape: [2], data: Int32Array.of(0, 2) },
+      dead: { shape: [2], data: Uint8Array.of(0, 0) },
+      rows: { shape: [4, 2], data: pairs },
+      columns: { shape: [4, 2], data: pairs },
+      picture: { shape: [1, 1, 3], data: Uint8Array.of(1, 2, 3) },
+    },
+  );
+  return new LayerMaps(unpack(packed));
+}
+
+test("a place on a tile leads to the cell, its value and what it sees", () => {
+  const maps = blob(1);
+  assert.equal(maps.maps.size, 2);
+  const hover = pointAt(maps, 1, 0.3, 0.6);
+  assert.ok(hover);
+  assert.deepEqual([hover.y, hover.x, hover.value, hover.exact], [2, 1, 90, false]);
+  assert.deepEqual(hover.box, { top: 16, left: 8, bottom: 28, right: 20 });
+  assert.equal(maps.remark(1), "NaN");
+});
+
+test("reduced maps point at all the cells they stand for, until the floats are here", () => {
+  const maps = blob(2);
+  const hover = pointAt(maps, 0, 0.9, 0.1);
+  assert.ok(hover);
+  assert.deepEqual(hover.box, { top: 0, left: 16, bottom: 20, right: 36 });
+  const values = Float32Array.from({ length: 16 }, (_, i) => i / 8);
+  const shape = { map: { shape: [4, 4], data: values } };
+  assert.equal(maps.addFull(unpack(pack({ channel: 0, weights: null }, shape))), 0);
+  const exact = pointAt(maps, 0, 0.9, 0.1);
+  assert.deepEqual([exact?.y, exact?.x, exact?.value, exact?.exact], [0, 3, 3 / 8, true]);
+  assert.deepEqual(exact?.box, { top: 0, left: 24, bottom: 12, right: 36 });
+});
+
+test("kernels as colours reach from 0 to 255; constants are black, not noise", () => {
+  assert.deepEqual([...kernelRgb(Float32Array.of(-1, 0, 1), 1, 1)], [0, 128, 255]);
+  assert.deepEqual([...kernelRgb(Float32Array.of(2, 2, 2), 1, 1)], [0, 0, 0]);
+});
+
+test("one scale for all images", () => {
+  const codes = new Uint8Array(1);
+  assert.deepEqual(
+    rangeOf([
+      { codes, lo: -1, hi: 2 },
+      { codes, lo: 0, hi: 9 },
+    ]),
+    [-1, 9],
+  );
+  assert.deepEqual(rangeOf([]), [0, 0]);
+});
