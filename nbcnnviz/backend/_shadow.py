@@ -23,14 +23,36 @@ from torch.nn.modules.lazy import LazyModuleMixin
 
 # What no copy can tell from the original; most attributes of a module are of these types.
 _ATOMS = frozenset(
-    {int, float, complex, bool, str, bytes, type(None), type(Ellipsis), type, slice, range}
+    {
+        int,
+        float,
+        complex,
+        bool,
+        str,
+        bytes,
+        type(None),
+        type(Ellipsis),
+        type,
+        slice,
+        range,
+    }
     | {torch.Tensor, nn.Parameter, torch.device, torch.dtype, torch.Size, torch.layout}
-    | {types.BuiltinFunctionType, types.ModuleType, torch.memory_format, torch.Generator}
+    | {
+        types.BuiltinFunctionType,
+        types.ModuleType,
+        torch.memory_format,
+        torch.Generator,
+    }
 )
 # Hooks that run only while gradients flow or state is saved. They cannot change an output, and
 # backward hooks make in-place operations fail, so the shadow goes without them.
 _LEFT_OUT = frozenset(
-    {"_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks", "_state_dict_pre_hooks"}
+    {
+        "_backward_hooks",
+        "_backward_pre_hooks",
+        "_state_dict_hooks",
+        "_state_dict_pre_hooks",
+    }
     | {"_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"}
 )
 # A list of a million words is data; nobody keeps layers in it.
@@ -214,7 +236,11 @@ class _Copier:
         if all(a is b for a, b in pairs):
             return value
         made = types.FunctionType(
-            value.__code__, value.__globals__, value.__name__, defaults or None, cells or None
+            value.__code__,
+            value.__globals__,
+            value.__name__,
+            defaults or None,
+            cells or None,
         )
         self.memo[id(value)] = made
         made.__kwdefaults__ = keywords or None

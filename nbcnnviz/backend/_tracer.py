@@ -1,0 +1,354 @@
+"""One forward pass, followed call by call: which layers there are and what each can see."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import activation, pooling
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from ._functions import PARTS, Function, bounds
+from ._moves import sliced
+from ._rules import Call, NotDependentError
+from ._state import State, flattened
+from ._walk import Frame, Walk, first_tensor, is_builtin
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d)
+_POOLS = tuple(v for n, v in vars(pooling).items() if isinstance(v, type) and "Pool" in n)
+_ACTS = tuple(
+    v
+    for v in vars(activation).values()
+    if isinstance(v, type) and issubclass(v, nn.Module) and v.__module__ == activation.__name__
+    if v is not nn.MultiheadAttention
+)
+_RESIZES = (nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle)
+_KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
+    ("conv", (_ConvNd,)),
+    ("norm", _NORMS),
+    ("pool", _POOLS),
+    ("act", _ACTS),
+    ("linear", (nn.Linear, nn.Bilinear)),
+    ("resize", _RESIZES),
+)
+
+
+@dataclass(eq=False)
+class Found:
+    """A layer as it was met; `layers.trace` makes a `Layer` of it."""
+
+    name: str
+    path: str
+    kind: str
+    module: str
+    call: int
+    parameters: int
+    leaf: bool
+    noop: bool
+    state: State
+    owner: int | str
+    """What was called: calls of the same are counted together."""
+
+
+Observer = Callable[[Found, Tensor], None]
+
+
+class Tracer(Walk):
+    """Collects in `found`, in call order, every layer whose output depends on the image.
+
+    `observe` is called with each layer right after it ran, before anything can overwrite its
+    output in place.
+    """
+
+    def __init__(self, root: nn.Module, image: Tensor, observe: Observer | None = None) -> None:
+        super().__init__(root)
+        self.found: list[Found] = []
+        self._observe = observe
+        self._constant: State | None = None
+        self._states: dict[int, tuple[weakref.ref[Tensor], State | None]] = {}
+        self._weights = {id(t): t for m in root.modules() for t in _tensors_of(m)}
+        self._image = State.image(tuple(image.shape))
+        self._remember(image, self._image)
+        self._count = 0
+
+    # -- what is known of tensors --------------------------------------------------------------
+
+    def _remember(self, tensor: Tensor, state: State | None) -> None:
+        # Weak: a pass that kept every tensor alive would need the memory of all layers at once.
+        self._states[id(tensor)] = weakref.ref(tensor), state
+
+    def _recall(self, tensor: Tensor) -> tuple[bool, State | None]:
+        entry = self._states.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            return True, entry[1]
+        return id(tensor) in self._weights, None
+
+    def _state(self, tensor: Tensor) -> State | None:
+        return self._recall(tensor)[1]
+
+    def _states_of(self, tensors: list[Tensor]) -> list[State | None]:
+        recalled = [self._recall(t) for t in tensors]
+        states = [state for _, state in recalled]
+        if tensors and not any(states):
+            # Nothing that came from a call we saw: made by TorchScript or an autograd function.
+            for i, (known, _) in enumerate(recalled):
+                if not known and tensors[i].is_floating_point() and tensors[i].dim() > 1:
+                    states[i] = self._unseen(tensors[i])
+        return states
+
+    def _unseen(self, tensor: Tensor) -> State:
+        shape = tuple(tensor.shape)
+        state = self._image.flat(shape, exact=False)
+        if len(shape) == 4:
+            state = state.laid_out(shape, 2, 3)
+        self._remember(tensor, state)
+        return state
+
+    # -- functions ------------------------------------------------------------------------------
+
+    def called(
+        self,
+        frame: Frame,
+        function: Function,
+        raw: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        tensors = _tensors_in(args, kwargs)
+        states = self._states_of(tensors)
+        result = raw(*args, **kwargs)
+        out = first_tensor(result)
+        if function.name == "setitem":
+            out = args[0]
+        if out is None:
+            return result
+        if not any(states):
+            _each_tensor(result, lambda t: self._remember(t, None))
+            return result
+        frame.memory.setdefault("work", False)
+        call = Call(function.name, raw, args, kwargs, out, tensors, states)
+        if function.name in PARTS:
+            self._parts(call, result)
+        else:
+            self._follow(frame, function, call, result)
+        return result
+
+    def _follow(self, frame: Frame, function: Function, call: Call, result: Any) -> None:
+        untouched = function.moves and any(call.out is t for t in call.tensors)
+        if untouched and function.name not in ("copy", "fill", "zero", "setitem"):
+            return  # dropout in evaluation mode, contiguous(), to(): the very same tensor
+        self._count += 1
+        try:
+            state = function.rule(call)
+        except NotDependentError:
+            self._remember(call.out, None)
+            return
+        except (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError):
+            # Called in a way the rule does not foresee: an upper bound, and `exact` says so.
+            state = flattened(call.known, call.shape)
+        if not function.moves:
+            state = replace(state, origin=self._count, bounds=bounds(call))
+            frame.memory["work"] = True
+        elif state.origin < 0 and call.known:
+            state = replace(state, origin=call.known[0].origin)
+        _each_tensor(result, lambda t: self._remember(t, _resized(state, t)))
+        self._remember(call.out, state)
+        self._tell_base(call, state)
+        hidden = frame.builtin or (function.name == "pad" and is_builtin_kind(frame))
+        if not function.moves and not hidden and call.out.is_floating_point():
+            self._found_function(frame, function, call, state)
+
+    def _tell_base(self, call: Call, state: State) -> None:
+        """Writing in place into a slice changes the tensor it is a slice of."""
+        base = call.out._base
+        if base is not None and any(call.out is t for t in call.tensors):
+            old = self._state(base)
+            if old is not None and self._state(base) is not state and base is not call.out:
+                self._remember(base, flattened([old, state], tuple(base.shape)))
+
+    def _parts(self, call: Call, result: Any) -> None:
+        """chunk, split, unbind: each part is a slice."""
+        state = call.first
+        if state is None:
+            _each_tensor(result, lambda t: self._remember(t, None))
+            return
+        place = {"unbind": 1, "hsplit": 9}.get(call.name, 2)
+        dim = int(call.arg(place, "dim", 0)) % len(state.shape)
+        start = 0
+        for part in result:
+            whole = part.dim() == len(state.shape)
+            stop = start + (part.shape[dim] if whole else 1)
+            index: list[Any] = [slice(None)] * len(state.shape)
+            index[dim] = slice(start, stop) if whole else start
+            self._remember(part, sliced(state, index, tuple(part.shape)))
+            start = stop
+
+    def _found_function(self, frame: Frame, function: Function, call: Call, state: State) -> None:
+        kind = function.kind
+        distinct = {id(t) for t, s in zip(call.tensors, call.states, strict=True) if s is not None}
+        if kind == "other" and function.name in ("add", "sub", "mul", "div") and len(distinct) > 1:
+            kind = "merge"
+        if function.name in ("mean", "amax") and len(call.shape) == 4 and state.maps:
+            kind = "pool" if state.sight.rows.n == 1 else "other"
+        number = frame.calls[function.name]
+        weights = sum(t.numel() for t in call.tensors if isinstance(t, nn.Parameter))
+        self._add(
+            Found(
+                f"{frame.name}/{function.name}#{number}",
+                f"{frame.name}/{function.name}",
+                kind,
+                function.name,
+                number,
+                weights,
+                True,
+                False,
+                state,
+                f"{frame.name}/{function.name}",
+            ),
+            call.out,
+        )
+
+    def _add(self, found: Found, output: Tensor) -> None:
+        self.found.append(found)
+        if self._observe is not None:
+            self._observe(found, output)
+
+    # -- modules --------------------------------------------------------------------------------
+
+    def entered(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tensors = _tensors_in(args, kwargs)
+        self._states_of(tensors)
+        seen = [(t, s) for t in tensors if (s := self._state(t)) is not None]
+        frame.memory["inputs"] = [(t, t._version, s) for t, s in seen]
+
+    def left(self, frame: Frame, output: Any) -> None:
+        inputs = frame.memory.pop("inputs")
+        tensor = first_tensor(output)
+        outer = self._frames[-2].memory if len(self._frames) > 1 else {}
+        if frame.memory.get("work"):
+            outer["work"] = True
+        if tensor is None:
+            return
+        known, state = self._recall(tensor)
+        if state is None:
+            if known or not inputs:
+                return
+            # Computed out of sight (TorchScript, an autograd function) from what we do know.
+            state = flattened([s for _, _, s in inputs], tuple(tensor.shape))
+            frame.memory["work"] = outer["work"] = True
+        state = self._with_axes(state, tensor, inputs)
+        self._remember(tensor, state)
+        if frame.name and tensor.is_floating_point():
+            self._found_module(frame, tensor, state, inputs)
+
+    def _with_axes(self, state: State, tensor: Tensor, inputs: list[Any]) -> State:
+        """A module that mixes up rows and columns (window attention) still returns maps."""
+        if tensor.dim() != 4 or state.y is not None or state.x is not None:
+            return state
+        like = next((s for _, _, s in inputs if s.maps), None)
+        if like is None:
+            return state
+        return state.laid_out(tuple(tensor.shape), like.y, like.x)
+
+    def _found_module(self, frame: Frame, out: Tensor, state: State, inputs: list[Any]) -> None:
+        same = any(out is t and out._version == version for t, version, _ in inputs)
+        idle = same or not frame.memory.get("work")
+        # Some normalisations hold an activation, which may be none: timm's BatchNormAct2d.
+        kind = kind_of(frame.module)
+        leaf = frame.leaf or (kind != "other" and not frame.memory.get("parts"))
+        if not leaf:
+            kind = "block"
+        if not idle and len(self._frames) > 1:
+            self._frames[-2].memory["parts"] = True
+        if leaf:
+            last = self.found[-1] if self.found else None
+            prefix = f"{frame.name}/"
+            if (
+                last is not None
+                and last.path.startswith(prefix)
+                and (last.state.origin == state.origin)
+            ):
+                # A custom layer that returns what this function computed is one layer.
+                self.found.pop()
+                kind = last.kind if kind == "other" and last.kind != "merge" else kind
+        path, _, number = frame.name.partition("#")
+        self._add(
+            Found(
+                frame.name,
+                path,
+                kind,
+                type(frame.module).__name__,
+                int(number or 1),
+                sum(p.numel() for p in frame.module.parameters()),
+                leaf,
+                idle,
+                state,
+                id(frame.module),
+            ),
+            out,
+        )
+
+
+def kind_of(module: nn.Module) -> str:
+    """The kind of a module without submodules."""
+    return next((kind for kind, classes in _KINDS if isinstance(module, classes)), "other")
+
+
+def is_builtin_kind(frame: Frame) -> bool:
+    """A variant of one of PyTorch's layers, such as a convolution that pads by itself."""
+    return frame.leaf and (is_builtin(frame.module) or kind_of(frame.module) != "other")
+
+
+def _resized(state: State, tensor: Tensor) -> State:
+    """For the further outputs of a function (the indices of a maximum): the same, if they fit."""
+    shape = tuple(tensor.shape)
+    return state if shape == state.shape else flattened([state], shape)
+
+
+def _tensors_of(module: nn.Module) -> list[Tensor]:
+    own = [t for t in (*module._parameters.values(), *module._buffers.values()) if t is not None]
+    return [*own, *(v for v in module.__dict__.values() if isinstance(v, Tensor))]
+
+
+def _tensors_in(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(_tensors_in(tuple(value), {}))
+        elif isinstance(value, dict):
+            found.extend(_tensors_in((), value))
+    return found
+
+
+def _each_tensor(result: Any, visit: Callable[[Tensor], None]) -> None:
+    for tensor in _tensors_in((result,), {}):
+        visit(tensor)
+
+
+def as_maps(tensor: Tensor, channels_last: bool) -> Tensor:
+    """(N, H, W, C) as (N, C, H, W); a view."""
+    return tensor.permute(0, 3, 1, 2) if channels_last else tensor
+
+
+def shape_of(state: State) -> tuple[int, ...]:
+    """(C, H, W) of maps, (D,) of anything else."""
+    shape = state.shape[1:]
+    if not state.maps:
+        return (int(np.prod(shape)),)
+    return (shape[2], shape[0], shape[1]) if state.channels_last else shape
+
+
+def run(root: nn.Module, image: Tensor, observe: Observer | None = None) -> Tracer:
+    """Run the network on the image (1, C, H, W) once, without gradients."""
+    tracer = Tracer(root, image, observe)
+    with torch.no_grad(), tracer:
+        root(image)
+    return tracer
