@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import sys
 import threading
 import time
 import uuid
-import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,8 +15,9 @@ import anywidget
 import traitlets
 
 from ..backend.network import Network
-from . import _lanes
+from . import _cells, _lanes
 from ._lanes import Ask, Hello, Stop
+from ._traits import Choice, SettingError
 from ._worker import Cancelled, Job, Worker, worker_for
 
 if TYPE_CHECKING:
@@ -30,9 +29,14 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent.parent / "static"
 
 
-def bundle(stem: str) -> dict[str, Path]:
-    """The built JavaScript and CSS of a widget, for its `_esm` and `_css`."""
-    return {"_esm": STATIC / f"{stem}.js", "_css": STATIC / f"{stem}.css"}
+def bundle(stem: str) -> dict[str, str]:
+    """The built JavaScript and CSS of a widget, for its `_esm` and `_css`; empty if not built.
+
+    As text, not as paths: for a path anywidget keeps a hot-reload listener, and with it every
+    widget ever made.
+    """
+    paths = {"_esm": STATIC / f"{stem}.js", "_css": STATIC / f"{stem}.css"}
+    return {key: path.read_text("utf-8") for key, path in paths.items() if path.exists()}
 
 
 class NetworkWidget(anywidget.AnyWidget):
@@ -46,8 +50,12 @@ class NetworkWidget(anywidget.AnyWidget):
     stem: ClassVar[str]
     """The name of the widget's files, in Python, TypeScript and on the page."""
 
-    theme = traitlets.Enum(["auto", "light", "dark"], "auto").tag(sync=True)
+    theme = Choice(["auto", "light", "dark"], "auto")
     """Colours of the widget: "auto" follows the notebook."""
+
+    _lanes: ClassVar[_lanes.Lanes]
+    _net: Network | None = None
+    """None before the constructor got that far, and after closing."""
 
     _epoch = traitlets.Unicode().tag(sync=True)
     _about = traitlets.Dict().tag(sync=True)
@@ -55,12 +63,13 @@ class NetworkWidget(anywidget.AnyWidget):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # anywidget reads _esm and _css from the class body: they must be there before it looks.
         if "stem" in cls.__dict__:
-            for key, path in bundle(cls.stem).items():
-                if path.exists():
-                    setattr(cls, key, path)
+            cls._lanes = _lanes.lanes_of(cls)
+            for key, code in bundle(cls.stem).items():
+                setattr(cls, key, code)
         super().__init_subclass__(**kwargs)
 
-    def __init__(self, net: Network | nn.Module, **settings: Any) -> None:
+    def __init__(self, net: Network | nn.Module, settings: Mapping[str, Any], **state: Any) -> None:
+        """Check what the user gave (`settings`) and open the widget with it and the rest."""
         self._reject_unknown(settings)
         if not hasattr(type(self), "_esm"):
             raise RuntimeError(
@@ -69,10 +78,12 @@ class NetworkWidget(anywidget.AnyWidget):
             )
         self._trait_lock = threading.RLock()
         self._send_lock = threading.Lock()
-        self._net: Network | None = Network.wrap(net)
-        super().__init__(_epoch=uuid.uuid4().hex, _about=self._describe_network(), **settings)
+        self._net = Network.wrap(net)
+        super().__init__(
+            _epoch=uuid.uuid4().hex, _about=self._describe_network(), **{**state, **settings}
+        )
         self.on_msg(self._on_message)
-        _close_previous(self)
+        _cells.close_previous(self)
 
     # -- the network --------------------------------------------------------------------------
 
@@ -100,15 +111,19 @@ class NetworkWidget(anywidget.AnyWidget):
         """Take settings from the browser; what is not a setting, or not valid, is put back."""
         for key, value in sync_data.items():
             if key in type(self)._settings():
-                with contextlib.suppress(traitlets.TraitError, ValueError, TypeError):
+                with contextlib.suppress(SettingError):
                     super().set_state({key: value})
                     continue
             if key in self.keys:
                 self.send_state(key)
 
     def _handle_msg(self, msg: Any) -> None:
-        with self._trait_lock:
-            super()._handle_msg(msg)
+        """Take a comm message on whatever thread the kernel delivers it."""
+        data = msg.get("content", {}).get("data")
+        # ipywidgets takes both for granted; a browser's words are not to be trusted.
+        if isinstance(data, dict) and isinstance(data.get("state", {}), dict) and "method" in data:
+            with self._trait_lock:
+                super()._handle_msg(msg)
 
     def notify_change(self, change: Any) -> None:
         """Tell browser and observers of a change, one thread at a time."""
@@ -119,7 +134,7 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
         """Any thread; returns in milliseconds, never raises."""
-        message = _lanes.parse(content, self._epoch, type(self))
+        message = _lanes.parse(content, self._epoch, self._lanes)
         if self._net is None or message is None:
             return
         if isinstance(message, Hello):
@@ -130,7 +145,12 @@ class NetworkWidget(anywidget.AnyWidget):
             self._enqueue(message)
 
     def _enqueue(self, ask: Ask) -> None:
-        address = {"view": ask.view, "epoch": self._epoch, "seq": ask.seq, "lane": ask.lane}
+        address = {
+            "view": ask.view,
+            "epoch": self._epoch,
+            "seq": ask.seq,
+            "lane": ask.lane,
+        }
         self._post({"type": "ack", **address})
         key = (id(self), ask.view, ask.lane)
         pending = self._worker.pending(key)
@@ -144,7 +164,13 @@ class NetworkWidget(anywidget.AnyWidget):
                 seq=ask.seq,
                 run=lambda job: self._answer(ask, address, job),
                 on_progress=lambda done, total, left: self._post(
-                    {"type": "progress", **address, "done": done, "total": total, "left": left}
+                    {
+                        "type": "progress",
+                        **address,
+                        "done": done,
+                        "total": total,
+                        "left": left,
+                    }
                 ),
                 on_partial=lambda blob: self._reply(address, "partial", 0.0, blob=blob),
             )
@@ -171,7 +197,13 @@ class NetworkWidget(anywidget.AnyWidget):
         message: str = "",
         blob: bytes | None = None,
     ) -> None:
-        content = {"type": "reply", **address, "status": status, "ms": ms, "message": message}
+        content = {
+            "type": "reply",
+            **address,
+            "status": status,
+            "ms": ms,
+            "message": message,
+        }
         self._post(content, blob)
 
     def _post(self, content: dict[str, Any], blob: bytes | None = None) -> None:
@@ -187,12 +219,29 @@ class NetworkWidget(anywidget.AnyWidget):
 
         What was finished before an interrupt is kept. Returns the widget's result.
         """
-        address = {"view": "", "epoch": self._epoch, "seq": int(time.time() * 1000), "lane": ""}
+        address = {
+            "view": "",
+            "epoch": self._epoch,
+            "seq": int(time.time() * 1000),
+            "lane": "",
+        }
 
         def show(done: int, total: int, left: float | None) -> None:
             filled = "█" * round(30 * done / max(total, 1))
-            print(f"\r{type(self).__name__} {filled:<30} {done} of {total}", end="", flush=True)
-            self._post({"type": "progress", **address, "done": done, "total": total, "left": left})
+            print(
+                f"\r{type(self).__name__} {filled:<30} {done} of {total}",
+                end="",
+                flush=True,
+            )
+            self._post(
+                {
+                    "type": "progress",
+                    **address,
+                    "done": done,
+                    "total": total,
+                    "left": left,
+                }
+            )
 
         job = Job(key=None, owner=self, run=lambda job: None, on_progress=show)
         try:
@@ -269,15 +318,20 @@ class NetworkWidget(anywidget.AnyWidget):
         return export.png(self._picture())
 
     @classmethod
-    def _settings(cls) -> frozenset[str]:
-        """The traits a user or a browser may set."""
+    def _synced(cls) -> frozenset[str]:
+        """The traits that this package adds to a widget and shares with the browser."""
         return frozenset(
             name
             for base in cls.__mro__
             if issubclass(base, NetworkWidget)
             for name, value in base.__dict__.items()
-            if isinstance(value, traitlets.TraitType) and not name.startswith("_")
-        )
+            if isinstance(value, traitlets.TraitType) and value.metadata.get("sync")
+        ) - {"_esm", "_css", "_anywidget_id"}
+
+    @classmethod
+    def _settings(cls) -> frozenset[str]:
+        """The traits that a user or a browser may set."""
+        return frozenset(name for name in cls._synced() if not name.startswith("_"))
 
     @classmethod
     def _reject_unknown(cls, settings: Mapping[str, Any]) -> None:
@@ -328,37 +382,3 @@ def plain(error: BaseException) -> str:
     if isinstance(error, (ValueError, TypeError, RuntimeError)):
         return text
     return f"{type(error).__name__}: {text}"
-
-
-_of_cell: dict[str, tuple[str, list[weakref.ref[NetworkWidget]]]] = {}
-
-
-def _close_previous(widget: NetworkWidget) -> None:
-    """Close the widgets that an earlier run of the same cell made.
-
-    ipywidgets keeps every widget alive for ever; a cell run fifty times would otherwise hold
-    fifty sets of maps.
-    """
-    cell, run = _this_cell()
-    if not cell:
-        return
-    last_run, widgets = _of_cell.get(cell, ("", []))
-    if last_run != run:
-        for reference in widgets:
-            old = reference()
-            if old is not None:
-                old.close()
-        widgets = []
-    _of_cell[cell] = (run, [*widgets, weakref.ref(widget)])
-
-
-def _this_cell() -> tuple[str, str]:
-    """The id of the notebook cell that runs now, and of this run; empty outside a notebook."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return "", ""
-    parent = kernel.get_parent("shell") or {}
-    cell = parent.get("metadata", {}).get("cellId", "")
-    return str(cell), str(parent.get("header", {}).get("msg_id", ""))

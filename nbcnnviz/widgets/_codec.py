@@ -47,7 +47,11 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
         if array.dtype.name not in _DTYPES:
             raise TypeError(f"array {name!r} is {array.dtype}: use one of {sorted(_DTYPES)}")
         data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-        layout[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "offset": offset}
+        layout[name] = {
+            "dtype": array.dtype.name,
+            "shape": list(array.shape),
+            "offset": offset,
+        }
         padding = -len(data) % _ALIGN
         chunks += [data, bytes(padding)]
         offset += len(data) + padding

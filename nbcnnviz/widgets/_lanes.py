@@ -6,7 +6,6 @@ shape is dropped; nothing in it is ever used as an attribute name, a path or a d
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,15 +37,19 @@ def lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
     return mark
 
 
-@functools.cache
-def lanes_of(cls: type) -> Mapping[str, Mapping[str, Check]]:
-    """The lanes of a widget class with the checks of their arguments."""
-    found = {}
-    for name in dir(cls):
-        method = getattr(cls, name, None)
-        if name.startswith("_lane_") and hasattr(method, _CHECKS):
-            found[name.removeprefix("_lane_")] = getattr(method, _CHECKS)
-    return found
+Lanes = Mapping[str, Mapping[str, Check]]
+"""By name, the checks of each lane's arguments."""
+
+
+def lanes_of(cls: type) -> Lanes:
+    """The lanes that a class and its bases declare."""
+    names = [name for name in dir(cls) if name.startswith("_lane_")]
+    methods = {name.removeprefix("_lane_"): getattr(cls, name) for name in names}
+    return {
+        name: getattr(method, _CHECKS)
+        for name, method in methods.items()
+        if hasattr(method, _CHECKS)
+    }
 
 
 def text(limit: int = 500) -> Check:
@@ -76,9 +79,9 @@ def whole(low: int = 0, high: int = 2**31 - 1) -> Check:
 
 def flag(value: Any) -> bool:
     """true or false."""
-    if not isinstance(value, bool):
-        raise ValueError("expected true or false")
-    return value
+    if value is True or value is False:
+        return bool(value)
+    raise ValueError("expected true or false")
 
 
 def one_of(*choices: str) -> Check:
@@ -132,7 +135,7 @@ class Hello:
     view: str
 
 
-def parse(content: Any, epoch: str, cls: type) -> Ask | Stop | Hello | None:
+def parse(content: Any, epoch: str, lanes: Lanes) -> Ask | Stop | Hello | None:
     """The message a view of this widget sent, or None for anything else."""
     try:
         kind = content["type"]
@@ -148,7 +151,7 @@ def parse(content: Any, epoch: str, cls: type) -> Ask | Stop | Hello | None:
         if kind != "ask":
             return None
         name = text(_ID_LIMIT)(content["lane"])
-        checks = lanes_of(cls)[name]
+        checks = lanes[name]
         args = content["args"]
         if not isinstance(args, dict) or set(args) != set(checks):
             return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ..backend.doctor import LayerStats
 from ..backend.layers import Layer
 from ..backend.maps import ChannelStatistics, Quantised
 from ._codec import Array, pack
@@ -82,3 +84,38 @@ class LayerRecord:
             # JavaScript's numbers are exact up to 2**53.
             "version": self.version & 0xFFFFFFFF,
         }
+
+
+def compare_blob(records: Sequence[LayerRecord], channel: int) -> bytes:
+    """The answer of lane "compare": one channel's map of each image, each with its own range."""
+    arrays = {
+        "codes": np.stack([each.quantised.codes[channel] for each in records]),
+        "lo": np.stack([each.quantised.lo[channel] for each in records]),
+        "hi": np.stack([each.quantised.hi[channel] for each in records]),
+    }
+    return pack({"layer": records[0].layer.name, "channel": channel}, arrays)
+
+
+def layer_entry(layer: Layer, stats: LayerStats | None) -> dict[str, Any]:
+    """A layer as the ribbon and the picker know it."""
+    return {
+        "name": layer.name,
+        "label": layer.label,
+        "module": layer.module,
+        "kind": layer.kind,
+        "leaf": layer.leaf,
+        "shape": list(layer.shape),
+        "parameters": layer.parameters,
+        "field": None if layer.field is None else list(layer.field.size),
+        "dead": None if stats is None else stats.dead,
+        "saturated": None if stats is None else stats.saturated,
+        "nan": 0 if stats is None else stats.nan,
+        "inf": 0 if stats is None else stats.inf,
+    }
+
+
+def facts(layer: Layer) -> str:
+    """Kind, shape and field of view, as on the screen."""
+    shape = " x ".join(map(str, layer.shape))
+    sees = "" if layer.field is None else f" · sees {max(layer.field.size)} px"
+    return f"{layer.module} · {shape}{sees}"

@@ -19,7 +19,13 @@ WIDTH = 640
 _GAP = 4
 _MARGIN = 8
 _SIDE = 176
-_TEXT, _MUTED, _ACCENT, _SUNK, _PAPER = "#1b1f24", "#57606a", "#2463d1", "#e6e9ed", "#ffffff"
+_TEXT, _MUTED, _ACCENT, _SUNK, _PAPER = (
+    "#1b1f24",
+    "#57606a",
+    "#2463d1",
+    "#e6e9ed",
+    "#ffffff",
+)
 
 
 def grid(*, title: str, picture: RGB, bars: Sequence[Bar], tiles: Sequence[Tile]) -> RGB:
@@ -82,7 +88,8 @@ def _bar(draw: ImageDraw.ImageDraw, label: str, share: float, y: int) -> None:
     font = _font(11)
     draw.text((_MARGIN, y), _fit(draw, label, 84, 11), _TEXT, font=font)
     draw.rectangle((_MARGIN + 88, y + 3, _MARGIN + 138, y + 11), _SUNK)
-    draw.rectangle((_MARGIN + 88, y + 3, _MARGIN + 88 + round(50 * share), y + 11), _ACCENT)
+    if share > 0:  # not so when it is NaN
+        draw.rectangle((_MARGIN + 88, y + 3, _MARGIN + 88 + round(50 * share), y + 11), _ACCENT)
     draw.text((_MARGIN + _SIDE, y), f"{share:.3f}", _MUTED, font=font, anchor="ra")
 
 

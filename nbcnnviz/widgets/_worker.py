@@ -116,7 +116,10 @@ class Worker:
     def cancel(self, owner: Hashable, view: str | None = None) -> None:
         """Stop the owner's work, waiting or running; `view` limits it to one view's."""
         with self._changed:
-            jobs = [*self._waiting.values(), *([self._running] if self._running else [])]
+            jobs = [
+                *self._waiting.values(),
+                *([self._running] if self._running else []),
+            ]
             for job in jobs:
                 if job.owner == owner and view in (None, job.view):
                     job.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,13 +12,22 @@ import traitlets
 from .. import colormaps
 from ..backend import doctor, maps
 from ..backend.layers import Layer, default_layer, find
-from ..backend.network import Network, Prediction
+from ..backend.network import Network
 from ..backend.recorder import record
 from ._base import NetworkWidget
 from ._cache import Cache
 from ._codec import pack
+from ._inputs import Inputs
 from ._lanes import flag, lane, one_of, optional, several, text, whole
-from ._layer_record import MAPS_AT_ONCE, SORTS, LayerRecord
+from ._layer_record import (
+    MAPS_AT_ONCE,
+    SORTS,
+    LayerRecord,
+    compare_blob,
+    facts,
+    layer_entry,
+)
+from ._traits import Choice, Flag, Text, Whole, check
 from ._worker import Job
 
 if TYPE_CHECKING:
@@ -26,11 +35,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
-_SAVED_BYTES = 700_000
-"""Of maps in the traits: with base64 and all else below 1 MB in a saved notebook."""
+_SAVED_BYTES = 400_000
+"""Of maps in the traits: with the picture, the code, base64 and all below 1 MB when saved."""
 _SAVE_DELAY = 0.4
 _EXPORT_FLOATS = 4 * 2**20
-_THUMBNAIL = 64
 
 _records: Cache[LayerRecord] = Cache()
 
@@ -42,6 +50,7 @@ class FeatureMaps(NetworkWidget):
         net: a `Network` or a bare `torch.nn.Module`.
         image: anything image-like (see `Network.prepare`), or a list of images to compare.
         layer: the layer to begin with, by name; the first activation or convolution if None.
+        names: what to call the images; by default their file names, or numbers.
         settings: `channel`, `image_index`, `sort`, `scale`, `colormap`, `hide_dead`, `theme`.
 
     Raises:
@@ -55,19 +64,19 @@ class FeatureMaps(NetworkWidget):
 
     stem: ClassVar[str] = "feature_maps"
 
-    layer = traitlets.Unicode().tag(sync=True)
+    layer = Text()
     """Name of the layer shown, as in `net.layers()`."""
-    channel = traitlets.Int(None, allow_none=True).tag(sync=True)
+    channel = Whole(None, allow_none=True)
     """The channel opened large; None: the grid."""
-    image_index = traitlets.Int(0).tag(sync=True)
+    image_index = Whole(0)
     """Which of the images is shown, from 0."""
-    sort = traitlets.Enum(SORTS, "index").tag(sync=True)
+    sort = Choice(SORTS, "index")
     """Order of the grid: by number, or largest first."""
-    scale = traitlets.Enum(colormaps.SCALES, "map").tag(sync=True)
+    scale = Choice(colormaps.SCALES, "map")
     """What the colours span: each map, the layer, or the layer symmetric around zero."""
-    colormap = traitlets.Enum(colormaps.NAMES, "auto").tag(sync=True)
+    colormap = Choice(colormaps.NAMES, "auto")
     """Colours; "auto" is viridis, or red-blue around zero for layers with negative values."""
-    hide_dead = traitlets.Bool(False).tag(sync=True)
+    hide_dead = Flag(False)
     """Leave out channels whose every value is zero."""
 
     _layers = traitlets.List().tag(sync=True)
@@ -79,43 +88,41 @@ class FeatureMaps(NetworkWidget):
         net: Network | nn.Module,
         image: Any,
         layer: str | None = None,
+        *,
+        names: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
         net = Network.wrap(net)
-        self._names, self._inputs = _prepare(net, image)
-        self._predictions = [_predictions(net, each) for each in self._inputs]
-        self._examined = net.version()
-        self.layers, self._stats = doctor.examine(net, self._inputs[0])
+        self._inputs = Inputs.prepare(net, image, names)
+        self.layers, self._stats = doctor.examine(net, self._inputs.tensors[0])
         self._held: tuple[Any, Tensor] | None = None
         chosen = self._spatial(layer) if layer is not None else default_layer(self.layers)
         super().__init__(
             net,
+            settings,
             layer=chosen.name,
             _layers=self._layer_list(),
-            _images=self._image_blob(net),
-            **settings,
+            _images=self._inputs.blob(net),
         )
         self._save()
         self.observe(self._save_soon, ["layer", "image_index", "sort", "hide_dead"])
 
     # -- settings -----------------------------------------------------------------------------
 
-    @traitlets.validate("layer")
-    def _valid_layer(self, proposal: Any) -> str:
-        return self._spatial(proposal["value"]).name
+    @check("layer")
+    def _valid_layer(self, name: str) -> str:
+        return self._spatial(name).name
 
-    @traitlets.validate("image_index")
-    def _valid_image(self, proposal: Any) -> int:
-        index: int = proposal["value"]
+    @check("image_index")
+    def _valid_image(self, index: int) -> int:
         if not 0 <= index < len(self._inputs):
             raise ValueError(
                 f"image_index={index}: there are {len(self._inputs)} images, numbered from 0"
             )
         return index
 
-    @traitlets.validate("channel")
-    def _valid_channel(self, proposal: Any) -> int | None:
-        channel: int | None = proposal["value"]
+    @check("channel")
+    def _valid_channel(self, channel: int | None) -> int | None:
         count = self._spatial(self.layer).shape[0]
         if channel is not None and not 0 <= channel < count:
             raise ValueError(f"channel={channel}: {self.layer} has channels 0 to {count - 1}")
@@ -150,12 +157,11 @@ class FeatureMaps(NetworkWidget):
 
     def refresh(self) -> None:
         """Look again, after more training: maps, predictions and the doctor's marks."""
-        self._predictions = [_predictions(self.net, each) for each in self._inputs]
-        self._examined = self.net.version()
-        self.layers, self._stats = doctor.examine(self.net, self._inputs[0])
+        self._inputs.predict(self.net)
+        self.layers, self._stats = doctor.examine(self.net, self._inputs.tensors[0])
         self._held = None
         _records.drop(id(self))
-        self._images = self._image_blob(self.net)
+        self._images = self._inputs.blob(self.net)
         self._layers = self._layer_list()
         self._save()
 
@@ -175,7 +181,7 @@ class FeatureMaps(NetworkWidget):
         key = (layer, image, self.net.version())
         held = self._held
         if held is None or held[0] != key:
-            held = key, record(self.net, self._inputs[image], [layer])[layer]
+            held = key, record(self.net, self._inputs.tensors[image], [layer])[layer]
             self._held = held
         return held[1]
 
@@ -192,7 +198,7 @@ class FeatureMaps(NetworkWidget):
                 statistics=maps.channel_statistics(exact),
                 quantised=maps.quantise(reduced),
                 factor=factor,
-                picture=self.net.picture(self._inputs[image]),
+                picture=self.net.picture(self._inputs.tensors[image]),
             )
 
         return _records.get((id(self), layer, image, version), make)
@@ -205,7 +211,12 @@ class FeatureMaps(NetworkWidget):
 
     def _save_soon(self, change: Any) -> None:
         self._worker.submit(
-            Job(key=(id(self), "save"), owner=self, run=lambda job: self._save(), delay=_SAVE_DELAY)
+            Job(
+                key=(id(self), "save"),
+                owner=self,
+                run=lambda job: self._save(),
+                delay=_SAVE_DELAY,
+            )
         )
 
     def _save(self) -> None:
@@ -214,7 +225,7 @@ class FeatureMaps(NetworkWidget):
 
     def _release(self) -> None:
         _records.drop(id(self))
-        self._held, self._inputs = None, []
+        self._held, self._inputs.tensors = None, []
 
     # -- what the browser asks ------------------------------------------------------------------
 
@@ -258,9 +269,9 @@ class FeatureMaps(NetworkWidget):
             done.append(self._record(layer, index))
             if time.monotonic() - last > 0.2:
                 last = time.monotonic()
-                job.partial(_compare_blob(done, channel))
+                job.partial(compare_blob(done, channel))
         job.progress(len(done), len(done))
-        return _compare_blob(done, channel)
+        return compare_blob(done, channel)
 
     @lane(layer=text(), image=whole(), channel=optional(whole()))
     def _lane_code(self, job: Job, layer: str, image: int, channel: int | None) -> bytes:
@@ -269,21 +280,7 @@ class FeatureMaps(NetworkWidget):
     # -- what a saved notebook, a still picture and a page of its own show -----------------------
 
     def _layer_list(self) -> list[dict[str, Any]]:
-        return [_layer_entry(layer, self._stats.get(layer.name)) for layer in self.layers]
-
-    def _image_blob(self, net: Network) -> bytes:
-        pictures = np.stack([net.picture(each) for each in self._inputs])
-        factor = 1
-        if pictures.nbytes > 200_000:
-            factor = -(-max(pictures.shape[1:3]) // _THUMBNAIL)
-            pictures = np.stack([_reduce(picture, factor) for picture in pictures])
-        meta = {
-            "names": self._names,
-            "size": list(self._inputs[0].shape[-2:]),
-            "factor": factor,
-            "predictions": [[vars(p) for p in each] for each in self._predictions],
-        }
-        return pack(meta, {"pictures": pictures})
+        return [layer_entry(layer, self._stats.get(layer.name)) for layer in self.layers]
 
     def _shown(self) -> tuple[LayerRecord, npt.NDArray[np.int32]]:
         """The record on view and the channels of the grid, in order."""
@@ -308,7 +305,10 @@ class FeatureMaps(NetworkWidget):
         colours = list(self._colours(record))
         maps_ = record.quantised
         return [
-            (str(c), colormaps.colour(maps_.codes[c], maps_.lo[c], maps_.hi[c], *colours[c]))
+            (
+                str(c),
+                colormaps.colour(maps_.codes[c], maps_.lo[c], maps_.hi[c], *colours[c]),
+            )
             for c in channels[:most].tolist()
         ]
 
@@ -317,9 +317,9 @@ class FeatureMaps(NetworkWidget):
 
         record, _ = self._shown()
         return _still.grid(
-            title=f"{self.layer}   {_facts(record.layer)}",
+            title=f"{self.layer}   {facts(record.layer)}",
             picture=record.picture,
-            bars=[(p.label, p.probability) for p in self._predictions[self.image_index]],
+            bars=[(p.label, p.probability) for p in self._inputs.predictions[self.image_index]],
             tiles=self._tiles(48),
         )
 
@@ -327,17 +327,18 @@ class FeatureMaps(NetworkWidget):
         from . import _still
 
         return _still.figure(
-            title=f"{self.layer}  {_facts(self._spatial(self.layer))}", tiles=self._tiles(64)
+            title=f"{self.layer}  {facts(self._spatial(self.layer))}",
+            tiles=self._tiles(64),
         )
 
     def _summary(self) -> str:
         record, channels = self._shown()
-        top = self._predictions[self.image_index][:1]
+        top = self._inputs.predictions[self.image_index][:1]
         seen = f", which it calls {top[0].label!r} ({top[0].probability:.3f})" if top else ""
         what = f"channel {self.channel}" if self.channel is not None else f"{len(channels)} maps"
         return (
-            f"FeatureMaps: {what} of {self.layer} ({_facts(record.layer)}) in {self.net.name}, "
-            f"looking at {self._names[self.image_index]}{seen}"
+            f"FeatureMaps: {what} of {self.layer} ({facts(record.layer)}) in {self.net.name}, "
+            f"looking at {self._inputs.names[self.image_index]}{seen}"
         )
 
     def _code(self) -> str:
@@ -349,7 +350,7 @@ class FeatureMaps(NetworkWidget):
         return (
             "import nbcnnviz as nv\n\n"
             f"net = {self.net.source}\n"
-            f"image = ...  # {self._names[self.image_index]}\n"
+            f"image = ...  # {self._inputs.names[self.image_index]}\n"
             f"maps = nv.backend.feature_maps(net, image, {layer!r}){pick}  # {shape}\n"
         )
 
@@ -373,78 +374,11 @@ class FeatureMaps(NetworkWidget):
         first = self._shown()[1][:budget].tolist()
         for channel in first:
             args = {"layer": self.layer, "image": self.image_index, "channel": channel}
-            yield "channel", args, self._channel_blob(self.layer, self.image_index, channel)
+            yield (
+                "channel",
+                args,
+                self._channel_blob(self.layer, self.image_index, channel),
+            )
             yield "code", args, pack({"code": self._code_for(self.layer, channel)}, {})
         code = {"layer": self.layer, "image": self.image_index, "channel": None}
         yield "code", code, pack({"code": self._code_for(self.layer, None)}, {})
-
-
-def _prepare(net: Network, image: Any) -> tuple[list[str], list[Tensor]]:
-    """Names and tensors (1, C, H, W) of one image or a list of them."""
-    images = list(image) if isinstance(image, (list, tuple)) else [image]
-    if not images:
-        raise ValueError("image=[] is empty: give one image or a list of images")
-    inputs = [net.prepare(each) for each in images]
-    sizes = {tuple(each.shape[-2:]) for each in inputs}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"image: the tensors have different sizes {sorted(sizes)}: give images of one size, "
-            "or pictures that the network's preprocessing brings to one size"
-        )
-    return [_name(each, index) for index, each in enumerate(images)], inputs
-
-
-def _name(image: Any, index: int) -> str:
-    """What to call an image: its file's name without the folder, else its number."""
-    import os
-
-    path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
-    return os.path.basename(os.fspath(path)) or f"image {index}"
-
-
-def _predictions(net: Network, tensor: Tensor) -> list[Prediction]:
-    """The five best classes; none for a network that does not put out one score per class."""
-    try:
-        return net.predict(tensor, k=5)
-    except ValueError:
-        return []
-
-
-def _reduce(picture: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(picture).reduce(factor))
-
-
-def _compare_blob(records: Iterable[LayerRecord], channel: int) -> bytes:
-    records = list(records)
-    arrays = {
-        "codes": np.stack([each.quantised.codes[channel] for each in records]),
-        "lo": np.stack([each.quantised.lo[channel] for each in records]),
-        "hi": np.stack([each.quantised.hi[channel] for each in records]),
-    }
-    return pack({"layer": records[0].layer.name, "channel": channel}, arrays)
-
-
-def _layer_entry(layer: Layer, stats: doctor.LayerStats | None) -> dict[str, Any]:
-    return {
-        "name": layer.name,
-        "label": layer.label,
-        "module": layer.module,
-        "kind": layer.kind,
-        "leaf": layer.leaf,
-        "shape": list(layer.shape),
-        "parameters": layer.parameters,
-        "field": None if layer.field is None else list(layer.field.size),
-        "dead": None if stats is None else stats.dead,
-        "saturated": None if stats is None else stats.saturated,
-        "nan": 0 if stats is None else stats.nan,
-        "inf": 0 if stats is None else stats.inf,
-    }
-
-
-def _facts(layer: Layer) -> str:
-    """Kind, shape and field of view, as on the screen."""
-    shape = " x ".join(map(str, layer.shape))
-    sees = "" if layer.field is None else f" · sees {max(layer.field.size)} px"
-    return f"{layer.module} · {shape}{sees}"

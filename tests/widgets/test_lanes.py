@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbcnnviz.widgets import _lanes
-from nbcnnviz.widgets._lanes import Ask, Hello, Stop, parse
+from nbcnnviz.widgets._lanes import Ask, Hello, Stop, lanes_of, parse
 
 
 class Client:
@@ -27,6 +27,9 @@ class Client:
         return b""
 
 
+LANES = lanes_of(Client)
+
+
 def ask(**changes):
     message = {
         "type": "ask",
@@ -40,14 +43,14 @@ def ask(**changes):
 
 
 def test_a_right_question_gets_through():
-    assert parse(ask(), "e", Client) == Ask("v", 1, "layer", {"layer": "conv", "image": 2})
+    assert parse(ask(), "e", LANES) == Ask("v", 1, "layer", {"layer": "conv", "image": 2})
     more = ask(lane="more", args={"channels": [1, 2.0], "on": True})
-    assert parse(more, "e", Client).args == {"channels": [1, 2], "on": True}
+    assert parse(more, "e", LANES).args == {"channels": [1, 2], "on": True}
 
 
 def test_hello_and_stop():
-    assert parse({"type": "hello", "view": "v"}, "e", Client) == Hello("v")
-    assert parse({"type": "stop", "view": "v", "epoch": "e"}, "e", Client) == Stop("v")
+    assert parse({"type": "hello", "view": "v"}, "e", LANES) == Hello("v")
+    assert parse({"type": "stop", "view": "v", "epoch": "e"}, "e", LANES) == Stop("v")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_hello_and_stop():
     ],
 )
 def test_anything_else_is_dropped(message):
-    assert parse(message, "e", Client) is None
+    assert parse(message, "e", LANES) is None
 
 
 JSON = st.recursive(
@@ -101,7 +104,7 @@ VALUES = JSON | st.sampled_from(["ask", "stop", "hello", "v", "e", "layer", "mor
 @settings(max_examples=3000, deadline=None)
 @given(JSON | st.dictionaries(KEYS, VALUES) | st.builds(ask, args=JSON) | st.builds(ask, seq=JSON))
 def test_no_message_raises(message):
-    result = parse(message, "e", Client)
+    result = parse(message, "e", LANES)
     assert result is None or isinstance(result, (Ask, Stop, Hello))
 
 

@@ -1,21 +1,21 @@
 // A page without a kernel: a model that keeps traits and answers from a table.
 //
 // Built as an IIFE, ../nbcnnviz/static/standalone.js, for an inline classic <script>. It defines
-// the global `nbcnnviz` = {StubModel, start, renderAll, canonical} and, once the page is parsed,
+// the global `nbcnnviz` = {StubModel, start, renderAll} and, once the page is parsed,
 // starts every widget for which the page holds these elements:
 //
 //   <style>                    the widget's CSS                                             </style>
 //   <div data-nbcnnviz="ID">   where the widget goes, empty or with a still picture to replace  </div>
 //   <script type="application/json" data-nbcnnviz-state="ID">   {"module": "feature_maps",
-//       "traits": {...}, "blobs": {trait name: base64}, "replies": {key: base64}}          </script>
+//       "traits": {...}, "blobs": {trait name: base64},
+//       "replies": [{"lane", "args", "blob": base64}]}                                      </script>
 //   <script type="text/plain" data-nbcnnviz-module="feature_maps">  the ESM bundle, base64  </script>
 //   <script>                   this file                                                 </script>
 //
-// In JSON, "<" is written \u003c. A key of "replies" is the lane followed by the canonical JSON of
-// the question's args: keys sorted (at every depth), no spaces, not escaped beyond what JSON asks,
-// whole numbers without ".0": json.dumps(args, sort_keys=True, separators=(",", ":"),
-// ensure_ascii=False). A reply is the blob of a reply with status "ok". Several widgets may share a
-// module. The module is imported from a blob: URL, so the page's policy needs
+// In JSON, "<" is written \u003c. A reply is the blob of a reply with status "ok"; it answers every
+// question of its lane that has all of its args, whatever else was asked: a layer's maps in any
+// order serve a page that sorts them itself. Several widgets may share a module. The module is
+// imported from a blob: URL, so the page's policy needs
 //   default-src 'none'; script-src 'unsafe-inline' blob:; style-src 'unsafe-inline'; img-src data: blob:
 
 import type { Args, Model } from "./messages.ts";
@@ -32,16 +32,15 @@ export interface Page {
   traits?: Record<string, unknown>;
   /** Traits that are bytes, as base64. */
   blobs?: Record<string, string>;
-  /** Ready-made answers, as base64, by lane and canonical JSON of the arguments. */
-  replies?: Record<string, string>;
+  replies?: Ready[];
 }
 
-/** JSON with sorted keys and no spaces. */
-export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value);
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonical(item)}`).join()}}`;
+/** A ready-made answer to the questions of a lane that have these arguments among theirs. */
+export interface Ready {
+  lane: string;
+  args: Args;
+  /** base64 */
+  blob: string;
 }
 
 function decode(base64: string): Uint8Array {
@@ -119,8 +118,14 @@ export class StubModel {
     const epoch = this.#state._epoch;
     if (type === "hello") answer({ type: "hello", view: id, epoch });
     if (type !== "ask") return;
-    const key = `${lane}${canonical((args ?? {}) as Args)}`;
-    const found = Object.hasOwn(this.#page.replies ?? {}, key) && this.#page.replies?.[key];
+    const asked = (args ?? {}) as Args;
+    const found = this.#page.replies?.find(
+      (ready) =>
+        ready.lane === lane &&
+        Object.entries(ready.args).every(
+          ([name, value]) => JSON.stringify(value) === JSON.stringify(asked[name]),
+        ),
+    )?.blob;
     const reply = { type: "reply", view: id, epoch, seq, lane, ms: 0 };
     if (found) answer({ ...reply, status: "ok", message: "" }, decode(found));
     else {

@@ -1,0 +1,94 @@
+"""The images a widget looks at: names, tensors, predictions, and pictures for the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from ..backend.network import Network, Prediction
+from ._codec import pack
+
+_PICTURES_LIMIT = 60_000
+_THUMBNAIL = 64
+
+
+@dataclass
+class Inputs:
+    """One image or several, as the network gets them, and what it answers."""
+
+    names: list[str]
+    tensors: list[Tensor]
+    """(1, C, H, W) each, all of one size."""
+    predictions: list[list[Prediction]] = field(default_factory=list)
+    """The five best classes of each; none where a network has no score per class."""
+
+    @classmethod
+    def prepare(cls, net: Network, image: Any, names: Sequence[str] | None = None) -> Inputs:
+        """Bring one image, or each of a list, into the network's form, and ask for its answer.
+
+        Raises:
+            ValueError: an empty list, names that do not match, tensors of different sizes.
+        """
+        images = list(image) if isinstance(image, (list, tuple)) else [image]
+        if not images:
+            raise ValueError("image=[] is empty: give one image or a list of images")
+        if names is not None and len(names) != len(images):
+            raise ValueError(f"names has {len(names)} entries for {len(images)} images")
+        tensors = [net.prepare(each) for each in images]
+        sizes = sorted({tuple(each.shape[-2:]) for each in tensors})
+        if len(sizes) > 1:
+            raise ValueError(
+                f"image: the tensors have different sizes {sizes}: give tensors of one size, "
+                "or pictures, which the network's preprocessing brings to one size"
+            )
+        called = [_name(each, index) for index, each in enumerate(images)]
+        result = cls([str(name) for name in (called if names is None else names)], tensors)
+        result.predict(net)
+        return result
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def predict(self, net: Network) -> None:
+        """Ask the network again, after more training."""
+        self.predictions = [_predictions(net, each) for each in self.tensors]
+
+    def blob(self, net: Network) -> bytes:
+        """Names, predictions and pictures; small ones where the full ones would be too much."""
+        pictures = np.stack([net.picture(each) for each in self.tensors])
+        factor = 1
+        if pictures.nbytes > _PICTURES_LIMIT:
+            factor = -(-max(pictures.shape[1:3]) // _THUMBNAIL)
+            pictures = np.stack([_reduce(picture, factor) for picture in pictures])
+        meta = {
+            "names": self.names,
+            "size": list(self.tensors[0].shape[-2:]),
+            "factor": factor,
+            "predictions": [[vars(p) for p in each] for each in self.predictions],
+        }
+        return pack(meta, {"pictures": pictures})
+
+
+def _name(image: Any, index: int) -> str:
+    """What to call an image: its file's name without the folder, else its number."""
+    path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
+    return os.path.basename(os.fspath(path)) or f"image {index}"
+
+
+def _predictions(net: Network, tensor: Tensor) -> list[Prediction]:
+    try:
+        return net.predict(tensor, k=5)
+    except ValueError:
+        return []
+
+
+def _reduce(picture: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).reduce(factor))

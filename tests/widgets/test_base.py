@@ -1,0 +1,339 @@
+"""The base with the smallest widget that can stand on it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import traitlets
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from nbcnnviz.widgets import _cells
+from nbcnnviz.widgets._base import NetworkWidget
+from nbcnnviz.widgets._codec import pack
+from nbcnnviz.widgets._lanes import lane, whole
+from nbcnnviz.widgets._traits import Whole, check
+from nbcnnviz.widgets._worker import Cancelled
+
+
+class Counter(NetworkWidget):
+    """Counts, slowly."""
+
+    stem = "feature_maps"
+
+    def __init__(self, net, **settings):
+        super().__init__(net, settings)
+
+    number = Whole(0)
+    _secret = traitlets.Int(0).tag(sync=True)
+
+    @check("number")
+    def _valid(self, number):
+        if number < 0:
+            raise ValueError(f"number={number}: give a number from 0 up")
+        return number
+
+    @lane(to=whole(0, 10**6))
+    def _lane_count(self, job, to):
+        for step in range(to):
+            job.progress(step, to)
+            time.sleep(0.002)
+        return pack({"to": to}, {"counted": np.arange(to, dtype=np.int32)})
+
+    @lane()
+    def _lane_fail(self, job):
+        raise ValueError("image: there is none; give one")
+
+    @lane()
+    def _lane_crash(self, job):
+        raise KeyError("inner")
+
+    @lane()
+    def _lane_partial(self, job):
+        job.partial(pack({"part": 1}, {}))
+        return pack({"part": 2}, {})
+
+    def _compute(self, job):
+        for step in range(5):
+            job.progress(step, 5)
+        job.progress(5, 5)
+        return "done"
+
+    def _picture(self):
+        return np.full((20, 30, 3), self.number, np.uint8)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
+
+
+@pytest.fixture
+def widget(model):
+    return Counter(model)
+
+
+@pytest.fixture
+def view(widget, view_of):
+    return view_of(widget)
+
+
+def test_an_unknown_keyword_is_refused_with_the_choice(model):
+    with pytest.raises(TypeError, match=r"Counter has no argument 'nummer'.*number"):
+        Counter(model, nummer=3)
+    with pytest.raises(TypeError, match="_secret"):
+        Counter(model, _secret=3)
+
+
+def test_it_says_what_it_assumed_of_a_bare_module(widget):
+    assert widget._about["network"]
+    assert any("224" in sentence for sentence in widget._about["assumptions"])
+
+
+def test_hello_is_answered_with_the_epoch(view, widget):
+    view.send({"type": "hello", "view": view.name})
+    assert view.customs()[-1][0] == {"type": "hello", "view": view.name, "epoch": widget._epoch}
+
+
+def test_a_question_is_acknowledged_at_once_and_answered_by_the_worker(view):
+    reply = view.answer("count", to=3)
+    kinds = [content["type"] for content, _ in view.customs()]
+    assert kinds[0] == "ack"
+    assert reply.status == "ok"
+    assert reply.meta == {"to": 3}
+    assert reply.arrays["counted"].tolist() == [0, 1, 2]
+    assert reply.content["ms"] >= 6
+
+
+def test_an_error_is_an_answer_in_plain_words(view):
+    assert view.answer("fail").content["message"] == "image: there is none; give one"
+    crash = view.answer("crash")
+    assert (crash.status, crash.content["message"]) == ("error", "KeyError: 'inner'")
+    assert view.answer("count", to=1).status == "ok"
+
+
+def test_partial_results_come_before_the_last(view):
+    view.answer("partial")
+    statuses = [c["status"] for c, _ in view.customs() if c["type"] == "reply"]
+    assert statuses == ["partial", "ok"]
+
+
+def test_a_newer_question_cancels_the_older(view):
+    first = view.ask("count", to=10_000)
+    time.sleep(0.05)
+    begin = time.monotonic()
+    assert view.answer("count", to=2).status == "ok"
+    assert time.monotonic() - begin < 2
+    assert {r.content["seq"]: r.status for r in view.replies()}[first] == "cancelled"
+
+
+def test_stop_acts_within_half_a_second(view, widget):
+    view.ask("count", to=10_000)
+    time.sleep(0.1)
+    begin = time.monotonic()
+    view.stop()
+    assert widget._worker.join(5)
+    assert time.monotonic() - begin < 0.5
+    assert view.replies()[-1].status == "cancelled"
+
+
+def test_a_question_asked_again_while_it_is_worked_on_is_only_acknowledged(view, widget):
+    seq = view.ask("count", to=50)
+    view._seq = iter([seq])
+    view.ask("count", to=50)
+    assert widget._worker.join(10)
+    assert [r.content["seq"] for r in view.replies()] == [seq]
+    assert sum(content["type"] == "ack" for content, _ in view.customs()) == 2
+
+
+def test_a_question_whose_answer_was_lost_is_answered_again(view, widget):
+    seq = view.ask("count", to=1)
+    assert widget._worker.join(10)
+    view._seq = iter([seq])
+    view.ask("count", to=1)
+    assert widget._worker.join(10)
+    assert [r.content["seq"] for r in view.replies()] == [seq, seq]
+
+
+def test_two_views_do_not_replace_each_others_questions(widget, view_of):
+    left, right = view_of(widget, "left"), view_of(widget, "right")
+    left.ask("count", to=2)
+    right.ask("count", to=3)
+    assert widget._worker.join(10)
+    assert left.replies()[-1].meta == {"to": 2}
+    assert right.replies()[-1].meta == {"to": 3}
+
+
+def test_the_handler_returns_at_once_while_the_worker_is_saturated(view):
+    view.ask("count", to=10_000)
+    spent = []
+    for number in range(300):
+        begin = time.perf_counter()
+        view.ask("partial" if number % 2 else "fail")
+        spent.append(time.perf_counter() - begin)
+    view.stop()
+    assert sorted(spent)[-4] < 0.010  # 99 % of them
+
+
+def test_settings_arrive_from_the_browser(view, widget):
+    seen = []
+    widget.observe(lambda change: seen.append(change.new), "number")
+    view.set(number=7)
+    assert (widget.number, seen) == (7, [7])
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"number": -1}, {"number": "x"}, {"theme": "red"}, {"_secret": 9}, {"_esm": "alert(1)"},
+     {"_about": {}}, {"_epoch": "x"}, {"unheard": 1}],
+)  # fmt: skip
+def test_what_is_no_setting_or_not_valid_is_put_back(view, widget, state):
+    before = widget.get_state()
+    view.set(**state)
+    assert widget.get_state() == before
+    key = next(iter(state))
+    assert key == "unheard" or key in view.updates()[-1]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+
+
+def test_fuzzed_messages_never_raise_or_change_state(view, widget):
+    before = widget.get_state()
+
+    @settings(
+        max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    @given(
+        JSON
+        | st.fixed_dictionaries({"method": st.sampled_from(["custom", "update"])},
+                                optional={"content": JSON, "state": JSON, "buffer_paths": st.just([])})
+        | st.fixed_dictionaries({"method": st.just("update"), "buffer_paths": st.just([]),
+            "state": st.dictionaries(st.sampled_from(["theme", "_esm", "_about", "x"]), JSON)})
+    )  # fmt: skip
+    def run(data):
+        view.deliver(data)
+
+    run()
+    assert widget.get_state() == before
+
+
+def test_every_message_is_plain_json(view):
+    view.answer("count", to=2)
+    view.answer("fail")
+    for content, _ in view.customs():
+        json.dumps(content, allow_nan=False)
+
+
+def test_compute_works_in_the_cell_and_shows_progress(widget, view, capsys):
+    assert widget.compute() == "done"
+    assert "5 of 5" in capsys.readouterr().out
+    sent = [content for content, _ in view.customs()]
+    assert {content["view"] for content in sent} == {""}
+    assert sent[-1]["status"] == "ok"
+
+
+def test_compute_can_be_interrupted_and_used_again(model, capsys):
+    class Stubborn(Counter):
+        interrupted = False
+
+        def _compute(self, job):
+            if not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return "second"
+
+    widget = Stubborn(model)
+    with pytest.raises(KeyboardInterrupt):
+        widget.compute()
+    assert widget.compute() == "second"
+
+
+def test_closing_lets_go_of_the_model(model):
+    widget = Counter(model)
+    held, thing = weakref.ref(model), weakref.ref(widget)
+    widget.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        _ = widget.net
+    del widget, model
+    gc.collect()
+    # the fixture of pytest holds the model; the widget is gone
+    assert thing() is None
+    assert held() is not None
+
+
+def test_two_hundred_widgets_leave_nothing():
+    import ipywidgets
+
+    begin = len(ipywidgets.Widget._instances) if hasattr(ipywidgets.Widget, "_instances") else 0
+    references = []
+    for _ in range(200):
+        net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        widget = Counter(net)
+        references.append(weakref.ref(net))
+        widget.close()
+        del net, widget
+    gc.collect()
+    assert [ref for ref in references if ref() is not None] == []
+    if begin:
+        assert len(ipywidgets.Widget._instances) == begin
+
+
+def test_a_message_after_closing_is_ignored(widget, view):
+    comm = widget.comm
+    widget.close()
+    comm.handle_msg(
+        {"content": {"data": {"method": "custom", "content": {"type": "hello", "view": "v"}}},
+         "buffers": []}
+    )  # fmt: skip
+    assert comm.messages[-1][0] == "comm_close"
+
+
+def test_a_cell_run_again_closes_its_old_widgets(model, monkeypatch):
+    run = ["cell", "run 1"]
+    monkeypatch.setattr(_cells, "this_cell", lambda: tuple(run))
+    monkeypatch.setattr(_cells, "_of_cell", {})
+    first, second = Counter(model), Counter(model)
+    run[1] = "run 2"
+    third = Counter(model)
+    assert [w.comm is None for w in (first, second, third)] == [True, True, False]
+    run[0] = "another cell"
+    Counter(model)
+    assert third.comm is not None
+
+
+def test_work_goes_on_while_the_main_thread_is_busy(view, widget):
+    arrived = threading.Event()
+    widget.observe(lambda change: arrived.set(), "number")
+    thread = threading.Thread(target=lambda: view.set(number=1))
+    thread.start()
+    view.ask("count", to=2)
+    assert arrived.wait(5)
+    thread.join()
+    assert widget._worker.join(10)
+
+
+def test_a_picture_for_where_no_widget_runs(widget):
+    data, _ = widget._repr_mimebundle_()
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
+    assert data["image/png"].startswith("iVBOR")
+    assert "Counter" in data["text/plain"]
+
+
+def test_cancelled_is_no_error_of_the_user():
+    assert not issubclass(Cancelled, (ValueError, RuntimeError))
