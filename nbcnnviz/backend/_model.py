@@ -31,8 +31,10 @@ def unwrap(model: Any) -> nn.Module:
         if type(model).__name__ == "OptimizedModule":
             inner = model._modules.get("_orig_mod")
         if not isinstance(inner, nn.Module):
-            return model
+            break
         model = inner
+    plain: nn.Module = model
+    return plain
 
 
 def kind(value: Any) -> str:

@@ -10,7 +10,8 @@ import os
 import re
 import struct
 import warnings
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,7 @@ def load_image(image: Any, channels: int = 3, name: str = "image") -> Image.Imag
         (6, 4)
     """
     if isinstance(image, (str, os.PathLike)):
-        picture = _from_pil(_open(image, name), name)
+        picture = _from_file(image, name)
     elif isinstance(image, Image.Image):
         picture = _from_pil(image, name)
     elif isinstance(image, Tensor):
@@ -111,28 +112,34 @@ def check_size(height: int, width: int, name: str) -> None:
 # -- files and PIL images -------------------------------------------------------------------------
 
 
-def _open(path: str | os.PathLike[str], name: str) -> Image.Image:
-    text = os.fspath(path)
-    if isinstance(text, str) and re.match(r"(?i)([a-z][a-z0-9+.-]+://|data:)", text):
+def _from_file(path: str | os.PathLike[str], name: str) -> Image.Image | Floats:
+    text = os.fsdecode(path)
+    if re.match(r"(?i)([a-z][a-z0-9+.-]+://|data:)", text):
         raise ValueError(
             f"{name}={text[:80]!r} is a URL, and nothing is fetched from the network; "
             "download the file and give its path"
         )
-    if not os.path.isfile(text):
+    if not Path(text).is_file():
         raise ValueError(f"{name}={text!r}: there is no such file; check the path")
+    with Path(text).open("rb") as stream:
+        return _from_pil(_opened(stream, f"{name}={text!r}"), name)
+
+
+def _opened(stream: BinaryIO, what: str) -> Image.Image:
+    """The header is read; the pixels are not yet."""
     try:
         # As an error, since what Pillow only warns of would be decoded a moment later.
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(text, formats=FORMATS)
+            return Image.open(stream, formats=FORMATS)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ValueError(
-            f"{name}={text!r} is more than {MAX_PIXELS // 10**6} million pixels or more than "
+            f"{what} is more than {MAX_PIXELS // 10**6} million pixels or more than "
             "Pillow allows; make it smaller first"
         ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(
-            f"{name}={text!r} is not a picture that can be read ({', '.join(FORMATS)}); "
+            f"{what} is not a picture that can be read ({', '.join(FORMATS)}); "
             "open other formats yourself and give the PIL image"
         ) from error
 
@@ -142,20 +149,22 @@ def _from_pil(image: Image.Image, name: str) -> Image.Image | Floats:
     check_size(image.height, image.width, name)
     try:
         image.load()
-        image = _upright(image)
-        if image.mode.startswith("I;16"):
-            return np.asarray(image).astype(np.float32)[..., None] / np.float32(65535)
-        if image.mode in ("I", "F"):
-            return _from_array(np.asarray(image), 1, f"{name} (mode {image.mode!r})")
-        if image.mode in ("L", "RGB", "LA", "RGBA") and "transparency" not in image.info:
-            return image
-        if image.mode == "La":
-            return image.convert("LA")
-        return image.convert(_plain_mode(image))
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError, AssertionError) as error:
+        # Pillow asserts that a file is still open.
         raise ValueError(
-            f"{name}: the picture is damaged or incomplete ({error}); give an intact file"
+            f"{name}: the picture is damaged, incomplete or closed ({error or 'no file'}); "
+            "give an intact one"
         ) from error
+    image = _upright(image)
+    if image.mode.startswith("I;16"):
+        return _scaled(np.asarray(image)[..., None], 65535)
+    if image.mode in ("I", "F"):
+        return _from_array(np.asarray(image), 1, f"{name} (mode {image.mode!r})")
+    if image.mode in ("L", "RGB", "LA", "RGBA") and "transparency" not in image.info:
+        return image
+    if image.mode == "La":
+        return image.convert("LA")
+    return image.convert(_plain_mode(image))
 
 
 def _plain_mode(image: Image.Image) -> str:
@@ -186,8 +195,13 @@ def _from_array(
     if array.dtype != np.uint8:
         return array
     if array.shape[2] not in (1, 3, 4) or array.shape[2] == channels == 4:
-        return array.astype(np.float32) / np.float32(255)
+        return _scaled(array, 255)
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def _scaled(array: npt.NDArray[Any], white: int) -> Floats:
+    values: Floats = array.astype(np.float32) / np.float32(white)
+    return values
 
 
 def _height_width_channels(
@@ -208,7 +222,8 @@ def _height_width_channels(
     for plausible in ({channels}, {1, 3, 4}):
         for count, order in orders if channels_first else orders[::-1]:
             if count in plausible:
-                return array.transpose(order)
+                turned: npt.NDArray[Any] = array.transpose(order)
+                return turned
     raise ValueError(
         f"{name}: {_times(shape)} has neither first nor last a number of channels that fits the "
         f"network's {channels}; give (H, W, {channels}) or ({channels}, H, W)"
@@ -221,9 +236,10 @@ def _pixels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
     if array.dtype == np.uint8:
         return np.array(array, order="C")
     if kind == "b":
-        return array.astype(np.uint8) * np.uint8(255)
+        shades: npt.NDArray[Any] = np.where(array, np.uint8(255), np.uint8(0))
+        return shades
     if kind == "u" and array.dtype.itemsize == 2:
-        return array.astype(np.float32) / np.float32(65535)
+        return _scaled(array, 65535)
     if kind not in "iuf":
         raise TypeError(
             f"{name}: an array of {array.dtype} holds no pixels; give uint8, or floats in 0..1"
@@ -244,7 +260,8 @@ def _pixels(array: npt.NDArray[Any], name: str) -> npt.NDArray[Any]:
             f"{name}: floats from {low:.3g} to {high:.3g} are outside 0..1; divide by 255 or by "
             "the value of white, and give a tensor for what is preprocessed already"
         )
-    return np.clip(array, 0, 1).astype(np.float32)
+    clipped: Floats = np.clip(array, 0, 1).astype(np.float32)
+    return clipped
 
 
 # -- channels -------------------------------------------------------------------------------------
@@ -258,9 +275,7 @@ def _match_channels(
         if channels in (1, 3):
             return _on_white(picture).convert("L" if channels == 1 else "RGB")
         if bands == channels:
-            return np.asarray(picture, np.float32).reshape(picture.height, -1, bands) / np.float32(
-                255
-            )
+            return _scaled(np.asarray(picture).reshape(picture.height, -1, bands), 255)
     else:
         bands = picture.shape[2]
         if bands == channels:

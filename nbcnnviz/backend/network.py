@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from . import _model
 from ._rng_guard import quiet
 from ._shadow import shadow
+from .custom_preprocess import CustomPreprocess, read_preprocess
 from .images import Bytes, check_size
-from .preprocess import CustomPreprocess, Preprocess, read_preprocess
+from .preprocess import Preprocess
 
 if TYPE_CHECKING:
     from .layers import Layer

@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib.resources
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from ._model import guess_channels
+from .custom_preprocess import read_preprocess
 from .network import Network
 from .preprocess import Preprocess
 
@@ -55,7 +58,7 @@ def from_timm(kind: type[Network], name: str, pretrained: bool, options: dict[st
     model = timm.create_model(name, pretrained=pretrained, **options)
     config = data.resolve_model_data_config(model)
     labels = _timm_labels(data, model) if pretrained else None
-    net = kind(model, preprocess=data.create_transform(**config), labels=labels)
+    net = kind(model, preprocess=_timm_preprocess(data, model, config), labels=labels)
     if not pretrained:
         net._notes += ("The preprocessing is that of timm's own weights; these are random.",)
     given = "" if pretrained else ", pretrained=False"
@@ -102,6 +105,19 @@ def _weights(choices: Any, weights: Any) -> Any:
     if not isinstance(weights, str) or text not in names:
         raise ValueError(_unknown("weights", weights, names, f"{choices.__name__}; None is random"))
     return choices[text]
+
+
+def _timm_preprocess(data: Any, model: nn.Module, config: dict[str, Any]) -> Any:
+    """timm's transforms; with `in_chans` every channel gets the average of mean and std."""
+    transform = data.create_transform(**config)
+    channels, _ = guess_channels(model)
+    if channels == len(config["mean"]):
+        return transform
+    made, _ = read_preprocess(transform, len(config["mean"]))
+    if not isinstance(made, Preprocess):
+        raise ValueError(f"in_chans={channels}: this model's preprocessing is for colour only")
+    mean, std = (sum(values) / len(values) for values in (made.mean, made.std))
+    return replace(made, channels=channels, mean=(mean,) * channels, std=(std,) * channels)
 
 
 def _timm_labels(data: Any, model: nn.Module) -> list[str] | None:

@@ -69,7 +69,8 @@ def sample_image(name: str) -> Image.Image:
 
     package, file = _FILES[name]
     with Image.open(_folder(package, name) / file) as image:
-        return image.convert("RGB")
+        picture: Image.Image = image.convert("RGB")
+        return picture
 
 
 def _folder(package: str, name: str) -> Path:
