@@ -4,6 +4,7 @@ import { fill, h, on } from "../lib/dom.ts";
 import { three } from "../lib/format.ts";
 import { mapCanvas, type QuantisedMap } from "../lib/tiles.ts";
 import type { Session } from "./session.ts";
+import { focused, imageOf, span } from "./small.ts";
 import { thumbnail } from "./strip.ts";
 
 /** The state of the question "this channel, on all images". */
@@ -30,16 +31,15 @@ export function createCompare(session: Session) {
 
   session.on(["compare", "look", "images", "stale"], show);
   const choose = (event: MouseEvent): void => {
-    const card = (event.target as Element).closest("[data-image]");
-    if (card) session.image.set(Number(card.getAttribute("data-image")));
+    const chosen = imageOf(event);
+    if (chosen >= 0) session.image.set(chosen);
   };
   on(element, "click", choose, session.shell.signal);
 
   function show(): void {
     const { comparison, images } = session;
     if (element.hidden || !images) return;
-    const focused = (element.getRootNode() as Document).activeElement;
-    const kept = focused?.closest("[data-image]")?.getAttribute("data-image");
+    const kept = focused(element)?.getAttribute("data-image");
     const cards = images.names.map((name, i) => card(name, i));
     fill(element, note(), ...cards);
     // Partial answers rebuild the cards: the keyboard stays where it was.
@@ -65,22 +65,22 @@ export function createCompare(session: Session) {
     const { comparison, images } = session;
     const map = comparison?.maps[i];
     const [height, width] = comparison?.cells ?? [1, 1];
-    const pair = h("span", { class: "fm-compare-pair" });
+    const pair = span("fm-compare-pair");
     if (images) pair.append(thumbnail(images, i));
     if (map) {
       const [lo, hi] = rangeOf(comparison?.maps ?? []);
       const scale = session.scale.get() === "symmetric" ? "symmetric" : "layer";
       const look = session.lookFor(lo, hi, scale);
       pair.append(mapCanvas(map, width, height, look));
-    } else pair.append(h("span", { class: "fm-compare-empty" }));
+    } else pair.append(span("fm-compare-empty"));
     const current = session.image.get() === i;
     const range = map ? `${three(map.lo)} to ${three(map.hi)}` : "…";
     return h(
       "button",
       { type: "button", "data-image": i, "aria-pressed": String(current), title: name },
       pair,
-      h("span", { class: "fm-compare-name" }, name),
-      h("span", { class: "nbc-muted" }, range),
+      span("fm-compare-name", name),
+      span("nbc-muted", range),
     );
   }
   return { element, show };

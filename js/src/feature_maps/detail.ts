@@ -4,13 +4,14 @@ import { decode } from "../lib/colormap.ts";
 import { button, slider, toggle } from "../lib/controls.ts";
 import { fill, h, on, text } from "../lib/dom.ts";
 import { percent, plural, three } from "../lib/format.ts";
-import { Picture, rgbCanvas } from "../lib/picture.ts";
+import { createPicture, rgbCanvas } from "../lib/picture.ts";
 import { mapCanvas, type QuantisedMap, quantise } from "../lib/tiles.ts";
 import { createCompare } from "./compare.ts";
 import { createHistogramView } from "./histogram_view.ts";
 import { createKernels } from "./kernels.ts";
 import { pointAt, pointCell } from "./pointing.ts";
 import type { Session } from "./session.ts";
+import { box, clamp, span, stride, take } from "./small.ts";
 
 /** Text inputs and sliders use the arrow keys themselves. */
 const OWN_ARROWS = "input, select, textarea, [role=slider]";
@@ -19,7 +20,7 @@ export type Detail = ReturnType<typeof createDetail>;
 
 export function createDetail(session: Session) {
   const title = h("h3", { class: "nbc-name" });
-  const placeText = h("span", { class: "nbc-muted fm-rank" });
+  const placeText = span("nbc-muted fm-rank");
   const numbers = h("dl", { class: "fm-numbers" });
   const remarkText = h("p", { class: "fm-remark" });
   const histogramTitle = h("h4", { class: "nbc-title" });
@@ -33,8 +34,8 @@ export function createDetail(session: Session) {
   const { signal } = shell;
   const canvas = (role: string, label: string) =>
     h("canvas", { "data-role": role, role: "img", "aria-label": label });
-  const map = new Picture(canvas("map", "feature map"), signal, { cells: true });
-  const overlay = new Picture(canvas("overlay", "feature map over the image"), signal);
+  const map = createPicture(canvas("map", "feature map"), signal, true);
+  const overlay = createPicture(canvas("overlay", "feature map over the image"), signal);
   const histogram = createHistogramView(shell);
   const kernels = createKernels(shell);
   const compare = createCompare(session);
@@ -56,21 +57,19 @@ export function createDetail(session: Session) {
     },
     signal,
   );
-  const pair = h(
-    "div",
-    { class: "fm-pair" },
+  const pair = box(
+    "fm-pair",
     h("figure", null, map.canvas, h("figcaption", { class: "nbc-muted" }, "map")),
     h("figure", null, overlay.canvas, h("figcaption", null, opacity.el)),
   );
-  const side = h(
-    "div",
-    { class: "fm-side" },
+  const side = box(
+    "fm-side",
     numbers,
     remarkText,
     h("section", null, histogramTitle, histogram.element),
     kernels.element,
   );
-  const one = h("div", { class: "fm-one" }, pair, side);
+  const one = box("fm-one", pair, side);
   const element = h(
     "div",
     { class: "fm-detail", role: "group", tabindex: -1, hidden: true, "data-role": "detail" },
@@ -115,30 +114,18 @@ export function createDetail(session: Session) {
   function go(by: number): void {
     const { order, channel } = session;
     const place = order.indexOf(channel.get() ?? -1);
-    const target = order[Math.min(order.length - 1, Math.max(0, place + by))];
+    const target = order[clamp(place + by, 0, order.length - 1)];
     if (target !== undefined) channel.set(target);
   }
 
   function key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const { order, maps } = session;
-    const inControl = (event.target as Element).matches(OWN_ARROWS);
-    const arrows: Record<string, [dy: number, dx: number]> = {
-      ArrowLeft: [0, -1],
-      ArrowRight: [0, 1],
-      ArrowUp: [-1, 0],
-      ArrowDown: [1, 0],
-    };
-    const arrow = arrows[event.key];
-    if (inControl) return;
-    if (arrow && event.shiftKey && maps) moveCell(...arrow);
-    else if (event.key === "ArrowLeft") go(-1);
-    else if (event.key === "ArrowRight") go(1);
-    else if (event.key === "Home") go(-order.length);
-    else if (event.key === "End") go(order.length);
+    const by = stride(event);
+    if (by === 0 || (event.target as Element).matches(OWN_ARROWS)) return;
+    const vertical = /Up|Down/.test(event.key);
+    if (event.shiftKey) moveCell(vertical ? by : 0, vertical ? 0 : by);
+    else if (!vertical) go(by);
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
   }
 
   /** Shift and arrows move from cell to cell, as the pointer does. */
@@ -148,8 +135,8 @@ export function createDetail(session: Session) {
     if (!maps || open === null) return;
     const [, height, width] = maps.shape;
     const from = at ?? { y: height >> 1, x: width >> 1 };
-    const y = Math.min(height - 1, Math.max(0, from.y + dy));
-    const x = Math.min(width - 1, Math.max(0, from.x + dx));
+    const y = clamp(from.y + dy, 0, height - 1);
+    const x = clamp(from.x + dx, 0, width - 1);
     hoverAt((x + 0.5) / width, (y + 0.5) / height);
   }
 

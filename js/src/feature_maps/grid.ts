@@ -3,7 +3,7 @@
 
 import { fill, h, on, setProps } from "../lib/dom.ts";
 import { shape } from "../lib/format.ts";
-import { fitCanvas, TilePainter } from "../lib/tiles.ts";
+import { createTilePainter, surface } from "../lib/tiles.ts";
 import { describeChannel } from "./describe.ts";
 import { paintTiles } from "./grid_paint.ts";
 import {
@@ -17,6 +17,7 @@ import {
 } from "./layout.ts";
 import { pointAt } from "./pointing.ts";
 import type { Session } from "./session.ts";
+import { take, uniqueId } from "./small.ts";
 
 /** The pointer rests this long on a tile before its exact values are asked for. */
 const REST_MS = 60;
@@ -26,8 +27,8 @@ export type Grid = ReturnType<typeof createGrid>;
 export function createGrid(session: Session) {
   const canvas = h("canvas", { "data-role": "stage", "aria-hidden": "true" });
   const rowElement = h("div", { role: "row" });
-  const painter = new TilePainter();
-  const id = `fm-${Math.random().toString(36).slice(2, 10)}`;
+  const painter = createTilePainter();
+  const id = uniqueId();
   let layout: GridLayout = layoutGrid(0, [1, 1], 72, 1);
   let tileSize = 72;
   /** Channel of the active tile. */
@@ -164,8 +165,7 @@ export function createGrid(session: Session) {
     const page = Math.max(1, Math.floor(element.clientHeight / pitch));
     const target = moveInGrid(layout, Math.max(0, index), event.key, event.ctrlKey, page);
     if (target === null) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     setActive(target, true);
     tellActive();
   }
@@ -217,17 +217,11 @@ export function createGrid(session: Session) {
 
   function paint(): void {
     const { maps, order } = session;
-    const [width, height] = [element.clientWidth, element.clientHeight];
-    if (width === 0 || height === 0) return;
-    const pixels = devicePixelRatio;
-    fitCanvas(canvas, width, height, pixels);
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-    const context = canvas.getContext("2d");
+    const height = element.clientHeight;
+    const context = surface(canvas, element.clientWidth, height, true);
     if (!context) return;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
     if (!maps) return;
+    const pixels = devicePixelRatio;
     const top = element.scrollTop;
     const [first, last] = visibleTiles(layout, top, height);
     const active = order.indexOf(activeChannel);

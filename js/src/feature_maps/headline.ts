@@ -6,6 +6,7 @@ import { compact } from "./describe.ts";
 import type { LayerRow } from "./layer_maps.ts";
 import { createPicker } from "./picker.ts";
 import type { Session } from "./session.ts";
+import { box } from "./small.ts";
 
 interface Fact {
   words: string;
@@ -40,7 +41,7 @@ export function facts(row: LayerRow): Fact[] {
 export function createHeadline(session: Session) {
   const line = h("p", { class: "fm-facts nbc-muted", "data-role": "facts" });
 
-  const element = h("div", { class: "fm-headline" }, createPicker(session).element, line);
+  const element = box("fm-headline", createPicker(session).element, line);
   session.on(["stale", "layers"], show);
 
   function show(): void {

@@ -1,5 +1,6 @@
 /** Counting and drawing how the values of one map are distributed. */
 
+import { clamp } from "./small.ts";
 export interface Histogram {
   counts: Uint32Array;
   lo: number;
@@ -25,7 +26,7 @@ export function histogram(values: Float32Array, bins = 48): Histogram {
   if (lo > hi) return { counts, lo: 0, hi: 0, zero: -1, nan, total: 0 };
   const bin = (value: number) => {
     const place = Math.floor(((value - lo) / (hi - lo)) * bins);
-    return Number.isNaN(place) ? 0 : Math.min(bins - 1, Math.max(0, place));
+    return Number.isNaN(place) ? 0 : clamp(place, 0, bins - 1);
   };
   let total = 0;
   for (const value of values) {

@@ -2,9 +2,10 @@
 
 import { h } from "../lib/dom.ts";
 import { plural, three } from "../lib/format.ts";
-import { fitCanvas } from "../lib/tiles.ts";
+import { surface } from "../lib/tiles.ts";
 import type { Shell } from "../lib/view.ts";
 import { type Histogram, histogram } from "./histogram.ts";
+import { clamp } from "./small.ts";
 
 const HEIGHT = 72;
 const FOOT = 14;
@@ -35,14 +36,8 @@ export function createHistogramView(shell: Shell) {
 
   function paint(): void {
     const width = element.clientWidth;
-    if (width === 0) return;
-    const pixels = devicePixelRatio;
-    fitCanvas(element, width, HEIGHT, pixels);
-    const context = element.getContext("2d");
-    if (!context) return;
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
-    if (found) bars(context, found, width);
+    const context = surface(element, width, HEIGHT);
+    if (context && found) bars(context, found, width);
   }
 
   function bars(context: CanvasRenderingContext2D, found: Histogram, width: number): void {
@@ -80,7 +75,7 @@ export function createHistogramView(shell: Shell) {
     }
     if (marked !== null && Number.isFinite(marked)) {
       context.fillStyle = theme.color("--nbc-fg");
-      context.fillRect(Math.min(width - 2, Math.max(0, place(marked) - 1)), 0, 2, base);
+      context.fillRect(clamp(place(marked) - 1, 0, width - 2), 0, 2, base);
     }
   }
   return { element, show, mark };

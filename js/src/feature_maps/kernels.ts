@@ -5,10 +5,17 @@ import { resolve, table } from "../lib/colormap.ts";
 import { h, text } from "../lib/dom.ts";
 import { plural, shape, three } from "../lib/format.ts";
 import { rgbCanvas } from "../lib/picture.ts";
-import { fitCanvas, type QuantisedMap, quantise, type Tile, TilePainter } from "../lib/tiles.ts";
+import {
+  createTilePainter,
+  type QuantisedMap,
+  quantise,
+  surface,
+  type Tile,
+} from "../lib/tiles.ts";
 import type { Shell } from "../lib/view.ts";
 import type { FullMap } from "./layer_maps.ts";
 import { layoutGrid, tileAt } from "./layout.ts";
+import { box } from "./small.ts";
 
 /** Weights (3, h, w) as RGB bytes, stretched so that the smallest is 0 and the largest 255. */
 export function kernelRgb(weights: Float32Array, height: number, width: number): Uint8Array {
@@ -35,8 +42,8 @@ const LABEL = 12;
 export function createKernels(shell: Shell) {
   const title = h("h4", { class: "nbc-title" });
   const canvas = h("canvas", { role: "img", "data-role": "kernels" });
-  const rgb = h("div", { class: "fm-kernel-rgb" });
-  const painter = new TilePainter();
+  const rgb = box("fm-kernel-rgb");
+  const painter = createTilePainter();
   let maps: QuantisedMap[] = [];
   let inputs: Int32Array | null = null;
   let cells: [number, number] = [1, 1];
@@ -44,7 +51,7 @@ export function createKernels(shell: Shell) {
   let tableName = "RdBu_r";
 
   const scroll = h("div", { class: "fm-kernel-scroll", tabindex: 0 }, canvas);
-  const element = h("section", null, title, h("div", { class: "fm-weights" }, rgb, scroll));
+  const element = h("section", null, title, box("fm-weights", rgb, scroll));
   shell.onDraw(paint);
   shell.signal.addEventListener("abort", () => painter.clear());
 
@@ -82,7 +89,7 @@ export function createKernels(shell: Shell) {
 
   function paint(): void {
     const width = scroll.clientWidth;
-    if (element.hidden || width === 0 || maps.length === 0) return;
+    if (maps.length === 0) return;
     const pixels = devicePixelRatio;
     const [rows, columns] = cells;
     const side = rows === 1 && columns === 1 ? 28 : 40;
@@ -90,13 +97,9 @@ export function createKernels(shell: Shell) {
     // A label below each tile: a kernel has too few cells to write on.
     const pitch = grid.height + LABEL + 4;
     const total = grid.rows * pitch;
-    fitCanvas(canvas, width, total, pixels);
-    canvas.style.width = `${width}px`;
     canvas.style.height = `${total}px`;
-    const context = canvas.getContext("2d");
+    const context = surface(canvas, width, total, true);
     if (!context) return;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, canvas.width, canvas.height);
     const snap = (x: number) => Math.round(x * pixels);
     const places = maps.map((_, i) => ({
       x: snap(tileAt(grid, i).x),

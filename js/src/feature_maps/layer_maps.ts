@@ -42,118 +42,121 @@ function optional<D extends DType>(blob: Packed, name: string, dtype: D): NdArra
   return blob.arrays[name] ? array(blob, name, dtype) : null;
 }
 
-export class LayerMaps {
-  readonly layer: string;
-  readonly image: number;
-  readonly shape: [number, number, number];
-  /** The maps in `maps` are area means over squares of this side. */
-  readonly factor: number;
-  readonly signed: boolean;
-  readonly version: unknown;
-  /** Rows and columns of the maps in `maps`. */
-  readonly cells: [number, number];
-  readonly stats: ChannelStatistics;
-  readonly lo: number;
-  readonly hi: number;
-  readonly picture: NdArray<"uint8">;
-  readonly deadCount: number;
-  readonly maps = new Map<number, QuantisedMap>();
-  readonly full = new Map<number, FullMap>();
-  readonly #rows: NdArray<"int16"> | null;
-  readonly #columns: NdArray<"int16"> | null;
+/** The maps of a blob, and how many rows and columns each has. */
+export function readQuantised(blob: Packed): { maps: QuantisedMap[]; cells: [number, number] } {
+  const codes = array(blob, "codes", "uint8");
+  const lo = array(blob, "lo", "float32").data;
+  const hi = array(blob, "hi", "float32").data;
+  const [, height = 1, width = 1] = codes.shape;
+  const size = height * width;
+  const maps = Array.from(lo, (low, i) => ({
+    codes: codes.data.subarray(i * size, (i + 1) * size),
+    lo: low,
+    hi: hi[i] as number,
+  }));
+  return { maps, cells: [height, width] };
+}
 
-  constructor(blob: Packed) {
-    const { meta } = blob;
-    this.layer = String(meta.layer);
-    this.image = Number(meta.image);
-    this.shape = meta.shape;
-    this.factor = Number(meta.factor) || 1;
-    this.signed = meta.signed === true;
-    this.version = meta.version;
-    const floats = (name: string) => array(blob, name, "float32").data;
-    this.stats = {
-      mean: floats("mean"),
-      minimum: floats("minimum"),
-      maximum: floats("maximum"),
-      variance: floats("variance"),
-      sparsity: floats("sparsity"),
-      nan: array(blob, "nan", "int32").data,
-      dead: array(blob, "dead", "uint8").data,
-    };
-    this.lo = this.stats.minimum.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-    this.hi = this.stats.maximum.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-    if (this.lo > this.hi) this.lo = this.hi = 0;
-    this.deadCount = this.stats.dead.reduce((sum, dead) => sum + dead, 0);
-    this.picture = array(blob, "picture", "uint8");
-    this.#rows = optional(blob, "rows", "int16");
-    this.#columns = optional(blob, "columns", "int16");
-    const { shape } = array(blob, "codes", "uint8");
-    this.cells = [shape[1] ?? 1, shape[2] ?? 1];
-    this.add(blob);
-  }
+export type LayerMaps = ReturnType<typeof readLayerMaps>;
 
-  /** Take the maps of a reply of lane "layer" or "more" in; `keep` may not be dropped for them. */
-  add(blob: Packed, keep: ReadonlySet<number> = new Set()): void {
-    const channels = array(blob, "channels", "int32").data;
-    const codes = array(blob, "codes", "uint8").data;
-    const lo = array(blob, "lo", "float32").data;
-    const hi = array(blob, "hi", "float32").data;
-    const size = this.cells[0] * this.cells[1];
-    channels.forEach((channel, i) => {
-      const own = codes.slice(i * size, (i + 1) * size);
-      if (own.length !== size) throw new Error("The maps of this layer do not fit its shape.");
-      this.maps.delete(channel);
-      this.maps.set(channel, { codes: own, lo: lo[i] as number, hi: hi[i] as number });
+/** Read a reply of lane "layer". */
+export function readLayerMaps(blob: Packed) {
+  const { layer, image, shape, factor, signed, version } = blob.meta;
+  const floats = (name: string) => array(blob, name, "float32").data;
+  const stats: ChannelStatistics = {
+    mean: floats("mean"),
+    minimum: floats("minimum"),
+    maximum: floats("maximum"),
+    variance: floats("variance"),
+    sparsity: floats("sparsity"),
+    nan: array(blob, "nan", "int32").data,
+    dead: array(blob, "dead", "uint8").data,
+  };
+  const { dead, nan, minimum, maximum } = stats;
+  const { cells } = readQuantised(blob);
+  const rows = optional(blob, "rows", "int16");
+  const columns = optional(blob, "columns", "int16");
+  const maps = new Map<number, QuantisedMap>();
+  const full = new Map<number, FullMap>();
+  add(blob);
+  return {
+    layer: layer as string,
+    image: image as number,
+    shape: shape as [number, number, number],
+    /** The maps in `maps` are area means over squares of this side. */
+    factor: factor as number,
+    signed: signed as boolean,
+    version: version as unknown,
+    /** Rows and columns of the maps in `maps`. */
+    cells,
+    stats,
+    /** Smallest and largest value in the layer. */
+    lo: minimum.reduce((a, b) => Math.min(a, b), minimum[0] ?? 0),
+    hi: maximum.reduce((a, b) => Math.max(a, b), maximum[0] ?? 0),
+    picture: array(blob, "picture", "uint8"),
+    deadCount: dead.reduce((sum, one) => sum + one, 0),
+    maps,
+    full,
+    add,
+    addFull,
+    box,
+    boxOfReduced,
+    remark,
+  };
+
+  /** Take the maps of a reply of lane "layer" or "more" in; those of `keep` are not dropped. */
+  function add(more: Packed, keep: readonly number[] = []): void {
+    const fresh = readQuantised(more);
+    if (String(fresh.cells) !== String(cells)) throw new Error("These maps do not fit the layer.");
+    const kept = new Set(keep);
+    array(more, "channels", "int32").data.forEach((channel, i) => {
+      const map = fresh.maps[i] as QuantisedMap;
+      kept.add(channel);
+      maps.delete(channel);
+      // A copy: a view would hold the whole message in memory.
+      maps.set(channel, { ...map, codes: map.codes.slice() });
     });
-    const fresh = new Set(channels);
-    for (const channel of this.maps.keys()) {
-      if (this.maps.size * size <= KEPT_CODES) break;
-      if (!keep.has(channel) && !fresh.has(channel)) this.maps.delete(channel);
+    for (const channel of maps.keys()) {
+      if (maps.size * cells[0] * cells[1] <= KEPT_CODES) break;
+      if (!kept.has(channel)) maps.delete(channel);
     }
   }
 
   /** Take the reply of lane "channel" in. */
-  addFull(blob: Packed): number {
-    const channel = Number(blob.meta.channel);
-    const { weights } = blob.meta;
-    this.full.set(channel, {
-      values: array(blob, "map", "float32").data,
-      kind: weights === "rgb" || weights === "gray" ? weights : null,
-      weights: optional(blob, "weights", "float32"),
-      inputs: optional(blob, "inputs", "int32")?.data ?? null,
+  function addFull(answer: Packed): void {
+    const { channel, weights } = answer.meta;
+    full.set(channel, {
+      values: array(answer, "map", "float32").data,
+      kind: weights,
+      weights: optional(answer, "weights", "float32"),
+      inputs: optional(answer, "inputs", "int32")?.data ?? null,
     });
-    for (const other of this.full.keys()) {
-      if (this.full.size <= KEPT_FULL) break;
-      this.full.delete(other);
+    for (const other of full.keys()) {
+      if (full.size <= KEPT_FULL) break;
+      full.delete(other);
     }
-    return channel;
   }
 
   /** The part of the picture that the cell (y, x) of the full map sees; null when unknown. */
-  box(y: number, x: number): Box | null {
-    const rows = this.#rows?.data;
-    const columns = this.#columns?.data;
-    const [top, bottom] = [rows?.[2 * y], rows?.[2 * y + 1]];
-    const [left, right] = [columns?.[2 * x], columns?.[2 * x + 1]];
-    if (top === undefined || bottom === undefined) return null;
-    if (left === undefined || right === undefined) return null;
-    return { top, left, bottom, right };
+  function box(y: number, x: number): Box | null {
+    const vertical = rows?.data.subarray(2 * y, 2 * y + 2) ?? [];
+    const horizontal = columns?.data.subarray(2 * x, 2 * x + 2) ?? [];
+    const [top, bottom, left, right] = [...vertical, ...horizontal];
+    return right === undefined ? null : ({ top, left, bottom, right } as Box);
   }
 
   /** What all cells under one reduced cell see together. */
-  boxOfReduced(y: number, x: number): Box | null {
-    const [, height, width] = this.shape;
-    const first = this.box(y * this.factor, x * this.factor);
-    const last = this.box(
-      Math.min(height, (y + 1) * this.factor) - 1,
-      Math.min(width, (x + 1) * this.factor) - 1,
+  function boxOfReduced(y: number, x: number): Box | null {
+    const first = box(y * factor, x * factor);
+    const last = box(
+      Math.min(shape[1], (y + 1) * factor) - 1,
+      Math.min(shape[2], (x + 1) * factor) - 1,
     );
     return first && last && { ...first, bottom: last.bottom, right: last.right };
   }
 
   /** Why a channel looks the way it does, when that is not obvious; "" otherwise. */
-  remark(channel: number): string {
-    const { dead, nan, minimum, maximum } = this.stats;
+  function remark(channel: number): string {
     if (nan[channel]) return "NaN";
     if (dead[channel]) return "all zero";
     return minimum[channel] === maximum[channel] ? "constant" : "";

@@ -1,5 +1,6 @@
 /** Where each tile of the grid lies; pure arithmetic in CSS pixels. */
 
+import { clamp } from "./small.ts";
 export interface GridLayout {
   /** Number of tiles. */
   count: number;
@@ -33,7 +34,7 @@ export function layoutGrid(
   const room = available - 2 * pad + gap;
   const columns = Math.max(1, Math.floor(room / (least + gap)));
   const grown = count < columns ? least : Math.floor(room / columns) - gap;
-  const width = Math.max(least, Math.min(grown, Math.round(least * 1.25)));
+  const width = clamp(grown, least, Math.round(least * 1.25));
   const height = Math.max(2, Math.round((width * shape[0]) / Math.max(1, shape[1])));
   const rows = Math.ceil(count / columns);
   const total = rows === 0 ? 0 : 2 * pad + rows * (height + gap) - gap;
@@ -55,11 +56,8 @@ export function visibleTiles(grid: GridLayout, top: number, height: number): [nu
   const pitch = grid.height + grid.gap;
   const first = Math.floor((top - grid.pad + grid.gap) / pitch);
   const last = Math.ceil((top + height - grid.pad) / pitch);
-  const clamp = (row: number) => Math.min(grid.rows, Math.max(0, row));
-  return [
-    Math.min(grid.count, clamp(first) * grid.columns),
-    Math.min(grid.count, clamp(last) * grid.columns),
-  ];
+  const index = (row: number) => clamp(row * grid.columns, 0, grid.count);
+  return [index(first), index(last)];
 }
 
 /** The tile under a point of everything and the point within it, 0..1; null in the gaps. */
@@ -110,12 +108,12 @@ export function moveInGrid(
   const vertical = key === "ArrowUp" || key === "ArrowDown";
   // Arrows stop at the edges of the grid; pages go on to its first or last tile.
   if (vertical && (target < 0 || target > last)) return index;
-  return Math.min(last, Math.max(0, target));
+  return clamp(target, 0, last);
 }
 
 /** Pixel range `slider` of a full range: 0 all of it, 1 a twentieth around its anchor. */
 export function narrow(a: number, b: number, contrast: number): [number, number] {
-  const keep = 1 - 0.95 * Math.min(1, Math.max(0, contrast));
+  const keep = 1 - 0.95 * clamp(contrast, 0, 1);
   // Ranges that hold zero shrink towards it, so that zero keeps its colour.
   if (a <= 0 && b >= 0) return [a * keep, b * keep];
   const middle = a / 2 + b / 2;

@@ -5,6 +5,7 @@ import { plural, shape } from "../lib/format.ts";
 import { colourKind, compact, KINDS, marks } from "./describe.ts";
 import { type LayerRow, spatial } from "./layer_maps.ts";
 import type { Session } from "./session.ts";
+import { box, clamp, span, stride, take, uniqueId } from "./small.ts";
 
 /** Layers of which every word of `query` occurs in name, label, module, kind or shape. */
 export function filterLayers(layers: readonly LayerRow[], query: string): LayerRow[] {
@@ -17,13 +18,13 @@ export function filterLayers(layers: readonly LayerRow[], query: string): LayerR
 }
 
 export function createPicker(session: Session) {
-  const count = h("span", { class: "fm-picker-count" });
-  const id = `fm-${Math.random().toString(36).slice(2, 10)}`;
+  const count = span("fm-picker-count");
+  const id = uniqueId();
   let found: LayerRow[] = [];
   let active = -1;
   let typed = false;
 
-  const box = h("input", {
+  const input = h("input", {
     type: "text",
     role: "combobox",
     "aria-label": "Layer",
@@ -41,14 +42,14 @@ export function createPicker(session: Session) {
   const foot = h("div", { class: "fm-legend", "aria-hidden": "true" }, ...legend, count);
   const popup = h("div", { class: "fm-popup", hidden: true }, listbox, foot);
   const chevron = h("span", { class: "fm-chevron", "aria-hidden": "true" });
-  const element = h("div", { class: "fm-picker" }, box, chevron, popup);
+  const element = box("fm-picker", input, chevron, popup);
   session.on(["stale", "layers"], show);
   const { signal } = session.shell;
-  on(box, "input", type, signal);
-  on(box, "keydown", key, signal);
-  on(box, "pointerdown", open, signal);
-  on(box, "focus", () => box.select(), signal);
-  on(box, "blur", close, signal);
+  on(input, "input", type, signal);
+  on(input, "keydown", key, signal);
+  on(input, "pointerdown", open, signal);
+  on(input, "focus", () => input.select(), signal);
+  on(input, "blur", close, signal);
   // The list must not take the focus, or the input would close it before the click arrives.
   on(popup, "mousedown", (event) => event.preventDefault(), signal);
   on(listbox, "click", (event) => choose(optionOf(event)), signal);
@@ -61,10 +62,10 @@ export function createPicker(session: Session) {
 
   function show(): void {
     const name = session.row?.label ?? session.layer.get();
-    if (!typed) box.value = name;
+    if (!typed) input.value = name;
     // As wide as the name, within limits: figures beside it must not move far.
-    box.style.width = `calc(${Math.min(40, Math.max(12, name.length)) * 1.05}ch + 40px)`;
-    setProps(box, { title: session.layer.get() });
+    input.style.width = `calc(${clamp(name.length, 12, 40) * 1.05}ch + 40px)`;
+    setProps(input, { title: session.layer.get() });
   }
 
   function type(): void {
@@ -76,7 +77,7 @@ export function createPicker(session: Session) {
   function open(): void {
     if (isOpen()) return;
     popup.hidden = false;
-    box.setAttribute("aria-expanded", "true");
+    input.setAttribute("aria-expanded", "true");
     refill();
   }
 
@@ -86,14 +87,14 @@ export function createPicker(session: Session) {
     found = [];
     active = -1;
     fill(listbox);
-    setProps(box, { "aria-expanded": "false", "aria-activedescendant": null });
+    setProps(input, { "aria-expanded": "false", "aria-activedescendant": null });
     show();
   }
 
   function refill(): void {
     const { layers } = session;
     const name = session.layer.get();
-    found = filterLayers(layers, typed ? box.value : "");
+    found = filterLayers(layers, typed ? input.value : "");
     fill(listbox, ...found.map((row, i) => option(row, i)));
     text(count, `${found.length} of ${plural(layers.length, "layer")}`);
     const current = found.findIndex((row) => row.name === name);
@@ -104,7 +105,7 @@ export function createPicker(session: Session) {
   function option(row: LayerRow, i: number): HTMLElement {
     const bad = row.nan > 0 || row.inf > 0;
     const found = marks(row);
-    const part = (name: string, value: string) => h("span", { class: `fm-opt-${name}` }, value);
+    const part = (name: string, value: string) => span(`fm-opt-${name}`, value);
     const why = "Its output has no rows and columns, so there are no maps to show.";
     return h(
       "li",
@@ -137,7 +138,7 @@ export function createPicker(session: Session) {
     active = index;
     const option = listbox.children[index] as HTMLElement | undefined;
     option?.classList.add("fm-active");
-    setProps(box, { "aria-activedescendant": option?.id ?? null });
+    setProps(input, { "aria-activedescendant": option?.id ?? null });
     if (!option || !scroll) return;
     // Only the list scrolls: scrollIntoView would move the notebook too.
     const top = option.offsetTop;
@@ -157,22 +158,14 @@ export function createPicker(session: Session) {
   }
 
   function key(event: KeyboardEvent): void {
-    if (event.isComposing) return;
-    const last = found.length - 1;
-    const step = (by: number) => Math.min(last, Math.max(0, active + by));
-    const moves: Record<string, () => void> = {
-      ArrowDown: () => (isOpen() ? activate(step(1), true) : open()),
-      ArrowUp: () => (isOpen() ? activate(step(-1), true) : open()),
-      PageDown: () => activate(step(10), true),
-      PageUp: () => activate(step(-10), true),
-      Enter: () => (isOpen() ? choose(active) : open()),
-      Escape: () => close(),
-    };
-    const move = moves[event.key];
-    if (!move || (event.key === "Escape" && !isOpen())) return;
-    event.preventDefault();
-    event.stopPropagation();
-    move();
+    const by = /Up|Down/.test(event.key) ? stride(event) : 0;
+    const act = by !== 0 || event.key === "Enter" || (event.key === "Escape" && isOpen());
+    if (event.isComposing || !act) return;
+    take(event);
+    if (event.key === "Escape") close();
+    else if (!isOpen()) open();
+    else if (by) activate(clamp(active + by, 0, found.length - 1), true);
+    else choose(active);
   }
   return { element };
 }

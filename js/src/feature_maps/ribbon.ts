@@ -2,11 +2,18 @@
 // as it has channels. A slider for the keyboard: arrows go from layer to layer.
 
 import { h, on, setProps } from "../lib/dom.ts";
-import { fitCanvas } from "../lib/tiles.ts";
-import { colourKind, describeLayer } from "./describe.ts";
+import { surface } from "../lib/tiles.ts";
+import { colourKind, describeLayer, KINDS } from "./describe.ts";
 import { type LayerRow, spatial } from "./layer_maps.ts";
-import { blockAt, keepInView, layoutRibbon, type RibbonLayout } from "./ribbon_layout.ts";
+import {
+  type Block,
+  blockAt,
+  keepInView,
+  layoutRibbon,
+  type RibbonLayout,
+} from "./ribbon_layout.ts";
 import type { Session } from "./session.ts";
+import { box, clamp, stride, take } from "./small.ts";
 
 const BLOCKS = 36;
 /** Room above for the outline, below for the doctor's marks. */
@@ -20,7 +27,6 @@ export function createRibbon(session: Session) {
   const tip = h("div", { class: "fm-tip", "aria-hidden": "true", hidden: true });
   let leaves: LayerRow[] = [];
   let layout: RibbonLayout = { blocks: [], width: 0 };
-  let scrollTo = 0;
   let hovered = -1;
 
   const scroll = h(
@@ -35,7 +41,7 @@ export function createRibbon(session: Session) {
     },
     canvas,
   );
-  const element = h("div", { class: "fm-ribbon" }, scroll, tip);
+  const element = box("fm-ribbon", scroll, tip);
   const { shell } = session;
   const { signal, theme } = shell;
   session.on(["layers"], read);
@@ -46,17 +52,6 @@ export function createRibbon(session: Session) {
   on(scroll, "click", click, signal);
   on(scroll, "pointermove", (event) => point(find(event)), signal);
   on(scroll, "pointerleave", () => point(-1), signal);
-  on(scroll, "wheel", wheel, signal, { passive: false });
-
-  /** The canvas is as wide as what is seen; scrolling only moves what is painted on it. */
-  function wheel(event: WheelEvent): void {
-    const room = layout.width + 2 * SIDE - scroll.clientWidth;
-    if (room <= 0) return;
-    event.preventDefault();
-    const by = Math.abs(event.deltaX) > Math.abs(event.deltaY) ? event.deltaX : event.deltaY;
-    scrollTo = Math.min(room, Math.max(0, scrollTo + by));
-    shell.redraw();
-  }
 
   function read(): void {
     leaves = session.layers.filter((row) => row.leaf);
@@ -92,16 +87,12 @@ export function createRibbon(session: Session) {
       "aria-valuetext": row ? describeLayer(row) : "no layer chosen",
     });
     const block = chosen && layout.blocks[chosen[1]];
-    const seen = element.clientWidth;
-    if (block && seen > 0) {
-      const total = layout.width + 2 * SIDE;
-      scrollTo = keepInView(block, scrollTo, seen, total);
-    }
+    if (block) scroll.scrollLeft = keepInView(block, scroll.scrollLeft, scroll.clientWidth);
     shell.redraw();
   }
 
   function find(event: MouseEvent): number {
-    const x = event.clientX - canvas.getBoundingClientRect().left + scrollTo - SIDE;
+    const x = event.clientX - canvas.getBoundingClientRect().left - SIDE;
     if (x < -SIDE || x > layout.width + SIDE) return -1;
     return blockAt(layout, x);
   }
@@ -112,28 +103,16 @@ export function createRibbon(session: Session) {
   }
 
   function key(event: KeyboardEvent): void {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const by = stride(event);
+    if (by === 0) return;
+    take(event);
     const [first, last] = range() ?? [0, 0];
-    const end = leaves.length - 1;
-    const moves: Record<string, [start: number, step: number]> = {
-      ArrowRight: [last + 1, 1],
-      ArrowUp: [last + 1, 1],
-      ArrowLeft: [first - 1, -1],
-      ArrowDown: [first - 1, -1],
-      PageUp: [Math.min(end, last + 10), 1],
-      PageDown: [Math.max(0, first - 10), -1],
-      Home: [0, 1],
-      End: [end, -1],
-    };
-    const move = moves[event.key];
-    if (!move) return;
-    event.preventDefault();
-    event.stopPropagation();
-    // Layers without maps are stepped over.
-    for (let i = move[0]; i >= 0 && i <= end; i += move[1]) {
-      const row = leaves[i] as LayerRow;
-      if (!spatial(row)) continue;
-      session.layer.set(row.name);
+    const from = clamp(by > 0 ? last + by : first + by, 0, leaves.length - 1);
+    // Layers without maps are stepped over; from either end, inwards.
+    const step = Math.abs(by) > leaves.length ? -Math.sign(by) : Math.sign(by);
+    for (let i = from; leaves[i]; i += step) {
+      if (!spatial(leaves[i] as LayerRow)) continue;
+      session.layer.set((leaves[i] as LayerRow).name);
       return;
     }
   }
@@ -147,74 +126,49 @@ export function createRibbon(session: Session) {
     scroll.style.cursor = row && spatial(row) ? "pointer" : "default";
     if (row && block) {
       tip.textContent = describeLayer(row);
-      const middle = block.x + SIDE + block.width / 2 - scrollTo;
+      const middle = block.x + SIDE + block.width / 2 - scroll.scrollLeft;
       const room = element.clientWidth - tip.offsetWidth;
-      const left = Math.max(0, Math.min(room, middle - tip.offsetWidth / 2));
+      const left = clamp(middle - tip.offsetWidth / 2, 0, Math.max(0, room));
       tip.style.transform = `translateX(${Math.round(left)}px)`;
     }
     shell.redraw();
   }
 
   function paint(): void {
-    const width = element.clientWidth;
-    if (width === 0) return;
-    const pixels = devicePixelRatio;
-    fitCanvas(canvas, width, HEIGHT, pixels);
-    const context = canvas.getContext("2d");
+    const width = Math.max(scroll.clientWidth, layout.width + 2 * SIDE);
+    const context = surface(canvas, width, HEIGHT);
     if (!context) return;
-    context.setTransform(pixels, 0, 0, pixels, 0, 0);
-    context.clearRect(0, 0, width, HEIGHT);
-    context.translate(SIDE - scrollTo, 0);
-    paintBlocks(context, width);
-    paintOutline(context);
-  }
-
-  function paintBlocks(context: CanvasRenderingContext2D, width: number): void {
-    const { theme } = session.shell;
-    const colours = new Map<string, string>();
-    const colour = (name: string): string => {
-      const known = colours.get(name) ?? theme.color(`--fm-${name}`);
-      colours.set(name, known);
-      return known;
-    };
+    canvas.style.width = `${width}px`;
+    const colours = new Map(KINDS.map((kind) => [kind as string, theme.color(`--fm-${kind}`)]));
+    context.translate(SIDE, 0);
     const [first, last] = range() ?? [-1, -1];
     layout.blocks.forEach((block, i) => {
-      const left = block.x - scrollTo;
-      if (left > width || left + block.width + SIDE < 0) return;
       const row = leaves[i] as LayerRow;
       const strong = (i >= first && i <= last) || i === hovered;
       context.globalAlpha = strong ? 1 : spatial(row) ? 0.85 : 0.45;
-      context.fillStyle = colour(colourKind(row.kind));
+      context.fillStyle = colours.get(colourKind(row.kind)) ?? "";
       context.fillRect(block.x, TOP + (BLOCKS - block.height) / 2, block.width, block.height);
       context.globalAlpha = 1;
-      paintMark(context, row, block.x, block.width, colour);
+      paintMark(context, row, block);
     });
+    paintOutline(context, layout.blocks.slice(first, last + 1));
   }
 
   /** Under a block: a red square for NaN or Inf, else an amber bar that grows with dead channels. */
-  function paintMark(
-    context: CanvasRenderingContext2D,
-    row: LayerRow,
-    x: number,
-    width: number,
-    colour: (name: string) => string,
-  ): void {
+  function paintMark(context: CanvasRenderingContext2D, row: LayerRow, { x, width }: Block): void {
     const bottom = TOP + BLOCKS + 2;
     if (row.nan || row.inf) {
-      context.fillStyle = colour("nan");
+      context.fillStyle = theme.color("--fm-nan");
       context.fillRect(x + width / 2 - 2, bottom, 4, 5);
     } else if (row.dead) {
-      context.fillStyle = colour("dead");
+      context.fillStyle = theme.color("--fm-dead");
       const height = 1 + Math.min(4, Math.sqrt(row.dead / 100) * 5);
       context.fillRect(x, bottom, width, height);
     }
   }
 
-  function paintOutline(context: CanvasRenderingContext2D): void {
-    const chosen = range();
-    if (!chosen) return;
-    const blocks = layout.blocks.slice(chosen[0], chosen[1] + 1);
-    const [first, last] = [blocks[0], blocks[blocks.length - 1]];
+  function paintOutline(context: CanvasRenderingContext2D, blocks: Block[]): void {
+    const [first, last] = [blocks[0], blocks.at(-1)];
     if (!first || !last) return;
     const height = Math.max(...blocks.map((block) => block.height));
     context.strokeStyle = theme.color("--nbc-accent");

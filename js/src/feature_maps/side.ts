@@ -2,22 +2,23 @@
 
 import { h } from "../lib/dom.ts";
 import { three } from "../lib/format.ts";
-import { Picture, rgbCanvas } from "../lib/picture.ts";
-import { Scores } from "../lib/scores.ts";
+import { createPicture, rgbCanvas } from "../lib/picture.ts";
+import { createScores } from "../lib/scores.ts";
 import type { Session } from "./session.ts";
+import { box } from "./small.ts";
 import { createStrip } from "./strip.ts";
 
 export function createSide(session: Session) {
-  const scores = new Scores();
+  const scores = createScores();
   const title = h("h4", { class: "nbc-title" }, "prediction");
 
   const canvas = h("canvas", { "data-role": "picture", role: "img", "aria-label": "image" });
-  const picture = new Picture(canvas, session.shell.signal);
+  const picture = createPicture(canvas, session.shell.signal);
   const element = h(
     "aside",
     { class: "fm-aside", "aria-label": "image and prediction" },
-    h("div", { class: "fm-photo" }, canvas, createStrip(session).element),
-    h("div", { class: "fm-predictions" }, title, scores.element),
+    box("fm-photo", canvas, createStrip(session).element),
+    box("fm-predictions", title, scores.element),
   );
   session.on(["maps"], showPicture);
   session.on(["images", "stale"], showScores);

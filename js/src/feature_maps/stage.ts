@@ -4,6 +4,7 @@ import { h, on, text } from "../lib/dom.ts";
 import type { Detail } from "./detail.ts";
 import type { Grid } from "./grid.ts";
 import type { Session } from "./session.ts";
+import { box, focused, take } from "./small.ts";
 
 /** Quick answers do not flicker. */
 const DIM_MS = 150;
@@ -13,8 +14,8 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
   let timer: ReturnType<typeof setTimeout> | undefined;
   let last: number | null = null;
 
-  const area = h("div", { class: "fm-stage" }, grid.element, detail.element, note);
-  const element = h("div", { class: "fm-right" }, tools, area);
+  const area = box("fm-stage", grid.element, detail.element, note);
+  const element = box("fm-right", tools, area);
   on(element, "keydown", back, session.shell.signal);
   session.on(["channel"], swap);
   session.on(["stale", "order", "maps"], follow);
@@ -23,7 +24,7 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
   /** Grid or channel. The focus goes along when it was here: Python may have opened the channel. */
   function swap(): void {
     const open = session.channel.get();
-    const active = (element.getRootNode() as Document).activeElement;
+    const active = focused(element);
     const inside = active !== null && element.contains(active);
     const { hidden } = grid.element;
     grid.element.hidden = open !== null;
@@ -40,8 +41,7 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
   /** From the channel, or from the controls above it, back to the grid. */
   function back(event: KeyboardEvent): void {
     if (event.key !== "Escape" || session.channel.get() === null) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     session.channel.set(null);
   }
 

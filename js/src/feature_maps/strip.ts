@@ -3,6 +3,7 @@
 import { fill, h, on } from "../lib/dom.ts";
 import { rgbCanvas } from "../lib/picture.ts";
 import type { Images, Session } from "./session.ts";
+import { clamp, imageOf, stride, take } from "./small.ts";
 
 /** One image of the trait `_images` as a small canvas. */
 export function thumbnail(images: Images, index: number): HTMLCanvasElement {
@@ -60,28 +61,21 @@ export function createStrip(session: Session) {
   }
 
   function click(event: MouseEvent): void {
-    const item = (event.target as Element).closest("[data-image]");
-    if (!item) return;
-    session.image.set(Number(item.getAttribute("data-image")));
+    const chosen = imageOf(event);
+    if (chosen < 0) return;
+    session.image.set(chosen);
     mark(true);
   }
 
   function key(event: KeyboardEvent): void {
+    const by = stride(event);
+    if (by === 0) return;
+    take(event);
     const count = element.children.length;
     const now = session.image.get();
-    const moves: Record<string, number> = {
-      ArrowRight: (now + 1) % count,
-      ArrowDown: (now + 1) % count,
-      ArrowLeft: (now - 1 + count) % count,
-      ArrowUp: (now - 1 + count) % count,
-      Home: 0,
-      End: count - 1,
-    };
-    const target = moves[event.key];
-    if (target === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
-    event.preventDefault();
-    event.stopPropagation();
-    session.image.set(target);
+    // Arrows go round, as in any radio group.
+    const to = Math.abs(by) === 1 ? (now + by + count) % count : clamp(now + by, 0, count - 1);
+    session.image.set(to);
     mark(true);
   }
   return { element };

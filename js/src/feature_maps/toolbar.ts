@@ -2,11 +2,11 @@
 
 import { NAMES, type Scale } from "../lib/colormap.ts";
 import { type Choice, checkbox, select, slider } from "../lib/controls.ts";
-import { h } from "../lib/dom.ts";
 import type { Detail } from "./detail.ts";
 import type { Grid } from "./grid.ts";
 import type { Sort } from "./order.ts";
 import type { Session } from "./session.ts";
+import { box, span } from "./small.ts";
 
 const SORTS: readonly Choice<Sort>[] = ["index", "mean", "max", "variance", "sparsity"];
 const SCALES: readonly Choice<Scale>[] = [
@@ -92,7 +92,7 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
     for (const el of gridOnly) el.hidden = open;
     detail.head.hidden = !open;
   });
-  const spacer = h("span", { class: "nbc-spacer" });
+  const spacer = span("nbc-spacer");
   const parts = [
     detail.head,
     sorts.el,
@@ -103,7 +103,7 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
     contrast.el,
     size.el,
   ];
-  const element = h("div", { class: "fm-tools" }, ...parts);
+  const element = box("fm-tools", ...parts);
 
   return { element };
 }

@@ -1,6 +1,6 @@
 // A picture with boxes and a coloured map over it, on one canvas as wide as its place allows.
 
-import { fitCanvas } from "./tiles.ts";
+import { surface } from "./tiles.ts";
 
 /** Half-open rows and columns of the picture, as the kernel counts them. */
 export interface Box {
@@ -26,104 +26,96 @@ export function rgbCanvas(rgb: Uint8Array, width: number, height: number): HTMLC
   return canvas;
 }
 
-export class Picture {
-  readonly canvas: HTMLCanvasElement;
-  #image: HTMLCanvasElement | null = null;
-  #overlay: { canvas: HTMLCanvasElement; opacity: number } | null = null;
-  #boxes: readonly Box[] = [];
-  #size: { width: number; height: number } = { width: 1, height: 1 };
-  #frame = 0;
-  readonly #cells: boolean;
+export type Picture = ReturnType<typeof createPicture>;
 
-  /** `canvas` is laid out by CSS; it is painted as large as it lies on the screen. `cells` keeps
-   * the pixels of the picture square, for maps. */
-  constructor(canvas: HTMLCanvasElement, signal: AbortSignal, { cells = false } = {}) {
-    this.canvas = canvas;
-    this.#cells = cells;
-    const observer = new ResizeObserver(() => this.#later());
-    observer.observe(canvas);
-    signal.addEventListener("abort", () => {
-      observer.disconnect();
-      cancelAnimationFrame(this.#frame);
-    });
-  }
+/** `canvas` is laid out by CSS; it is painted as large as it lies on the screen. `cells` keeps the
+ * pixels of the picture square, for maps. */
+export function createPicture(canvas: HTMLCanvasElement, signal: AbortSignal, cells = false) {
+  let image: HTMLCanvasElement | null = null;
+  let over: { canvas: HTMLCanvasElement; opacity: number } | null = null;
+  let frames: readonly Box[] = [];
+  let size = { width: 1, height: 1 };
+  let frame = 0;
+  const observer = new ResizeObserver(later);
+  observer.observe(canvas);
+  signal.addEventListener("abort", () => {
+    observer.disconnect();
+    cancelAnimationFrame(frame);
+  });
+  return { canvas, show, overlay, boxes, place };
 
   /** Show another picture; `width` and `height` are what boxes are measured in. */
-  show(image: HTMLCanvasElement | null, width: number, height: number): void {
-    this.#image = image;
-    this.#size = { width, height };
-    this.canvas.style.aspectRatio = `${width} / ${height}`;
-    this.#later();
+  function show(picture: HTMLCanvasElement | null, width: number, height: number): void {
+    image = picture;
+    size = { width, height };
+    canvas.style.aspectRatio = `${width} / ${height}`;
+    later();
   }
 
   /** Lay a map over the picture; opacity 0..1; null takes it away. */
-  overlay(canvas: HTMLCanvasElement | null, opacity = 1): void {
-    this.#overlay = canvas && { canvas, opacity };
-    this.#later();
+  function overlay(map: HTMLCanvasElement | null, opacity = 1): void {
+    over = map && { canvas: map, opacity };
+    later();
   }
 
   /** Draw frames around parts of the picture. */
-  boxes(boxes: readonly Box[]): void {
-    if (boxes.length === 0 && this.#boxes.length === 0) return;
-    this.#boxes = boxes;
-    this.#later();
+  function boxes(parts: readonly Box[]): void {
+    if (parts.length === 0 && frames.length === 0) return;
+    frames = parts;
+    later();
   }
 
   /** Where a pointer is in the picture, 0..1 from its upper left corner; null outside. */
-  place(event: { clientX: number; clientY: number }): { u: number; v: number } | null {
-    const around = this.canvas.getBoundingClientRect();
+  function place(event: { clientX: number; clientY: number }): { u: number; v: number } | null {
+    const around = canvas.getBoundingClientRect();
     const u = (event.clientX - around.left) / around.width;
     const v = (event.clientY - around.top) / around.height;
     return u >= 0 && u < 1 && v >= 0 && v < 1 ? { u, v } : null;
   }
 
-  #later(): void {
-    if (this.#frame) return;
-    this.#frame = requestAnimationFrame(() => {
-      this.#frame = 0;
-      this.#paint();
+  function later(): void {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      paint();
     });
   }
 
-  #paint(): void {
-    const { canvas } = this;
-    if (canvas.clientWidth === 0) return;
-    const pixels = devicePixelRatio;
-    fitCanvas(canvas, canvas.clientWidth, canvas.clientHeight, pixels);
-    const context = canvas.getContext("2d");
+  function paint(): void {
+    const context = surface(canvas, canvas.clientWidth, canvas.clientHeight, true);
     if (!context) return;
-    context.clearRect(0, 0, canvas.width, canvas.height);
-    if (this.#image) {
+    const { width, height } = canvas;
+    if (image) {
       // Photographs are smoothed; maps and the few pixels of a digit are not when enlarged.
-      const sharp = this.#cells ? canvas.width >= this.#image.width : this.#size.width < 64;
-      context.imageSmoothingEnabled = !sharp;
+      context.imageSmoothingEnabled = cells ? width < image.width : size.width >= 64;
       context.imageSmoothingQuality = "high";
-      context.drawImage(this.#image, 0, 0, canvas.width, canvas.height);
+      context.drawImage(image, 0, 0, width, height);
     }
-    if (this.#overlay) {
+    if (over) {
       context.imageSmoothingEnabled = false;
-      context.globalAlpha = this.#overlay.opacity;
-      context.drawImage(this.#overlay.canvas, 0, 0, canvas.width, canvas.height);
+      context.globalAlpha = over.opacity;
+      context.drawImage(over.canvas, 0, 0, width, height);
       context.globalAlpha = 1;
     }
-    for (const box of this.#boxes) this.#frameBox(context, box, pixels);
+    for (const box of frames) paintFrame(context, box);
   }
 
-  #frameBox(context: CanvasRenderingContext2D, box: Box, pixels: number): void {
-    const sx = this.canvas.width / this.#size.width;
-    const sy = this.canvas.height / this.#size.height;
-    const line = Math.max(1, Math.round(1.5 * pixels));
+  function paintFrame(context: CanvasRenderingContext2D, box: Box): void {
+    const pixels = Math.round(devicePixelRatio) || 1;
+    const sx = canvas.width / size.width;
+    const sy = canvas.height / size.height;
     // Kept whole inside the picture, also where the field ends at its border.
-    const inset = line / 2 + Math.round(pixels);
+    const inset = 2 * pixels;
     const x = Math.max(inset, box.left * sx);
     const y = Math.max(inset, box.top * sy);
-    const right = Math.min(this.canvas.width - inset, Math.max(x + line, box.right * sx));
-    const bottom = Math.min(this.canvas.height - inset, Math.max(y + line, box.bottom * sy));
-    context.lineWidth = line + 2 * Math.round(pixels);
-    context.strokeStyle = "rgba(0, 0, 0, 0.6)";
-    context.strokeRect(x, y, right - x, bottom - y);
-    context.lineWidth = line;
-    context.strokeStyle = "#fff";
-    context.strokeRect(x, y, right - x, bottom - y);
+    const wide = Math.min(canvas.width - inset, Math.max(x + pixels, box.right * sx)) - x;
+    const high = Math.min(canvas.height - inset, Math.max(y + pixels, box.bottom * sy)) - y;
+    for (const [thick, colour] of [
+      [4, "rgba(0, 0, 0, 0.6)"],
+      [2, "#fff"],
+    ] as const) {
+      context.lineWidth = thick * pixels;
+      context.strokeStyle = colour;
+      context.strokeRect(x, y, wide, high);
+    }
   }
 }

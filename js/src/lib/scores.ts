@@ -9,22 +9,14 @@ export interface Score {
   label: string;
   /** 0..1: probability now. */
   value: number;
-  /** 0..1: what it was; drawn as a dashed ghost, with the change beside the value. */
+  /** 0..1: what it was; shown by `createScores(label, addChange)`. */
   reference?: number | null;
   /** Shown on hover. */
   detail?: string;
 }
 
-interface Row {
-  item: HTMLElement;
-  label: HTMLElement;
-  bar: HTMLElement;
-  ghost: HTMLElement;
-  value: HTMLElement;
-  change: HTMLElement;
-}
-
-const WIDE = 100;
+/** What is added to a row once, and how it follows the score. */
+export type Extra = (item: HTMLElement, track: HTMLElement) => (score: Score) => void;
 
 /** "0.379": probabilities always with three decimals, so that the column does not jump. */
 export function probability(value: number): string {
@@ -38,60 +30,69 @@ export function signedChange(change: number): string {
   return change > 0 ? `+${rounded}` : rounded;
 }
 
-export class Scores {
-  readonly element: HTMLElement;
-  readonly #rows = new Map<number, Row>();
+const part = (name: string): HTMLElement => h("span", { class: `nbc-score-${name}` });
 
-  constructor(label = "prediction") {
-    this.element = h("ol", { class: "nbc-scores", "data-role": "scores", "aria-label": label });
-  }
+/** A dashed ghost bar of the reference value, and the change from it beside the value. */
+export function addChange(item: HTMLElement, track: HTMLElement): (score: Score) => void {
+  const ghost = part("ghost");
+  const change = part("change");
+  track.append(ghost);
+  item.append(change);
+  return ({ value, reference = null }) => {
+    ghost.hidden = change.hidden = reference === null;
+    if (reference === null) return;
+    ghost.style.width = share(reference);
+    const said = signedChange(value - reference);
+    text(change, said);
+    change.dataset.sign = said.startsWith("+") ? "up" : said.startsWith("-") ? "down" : "same";
+  };
+}
+
+/** An empty list; `extra` adds to its rows, as `addChange` does. */
+export function createScores(label = "prediction", extra?: Extra) {
+  const rows = new Map<number, { item: HTMLElement; write: (score: Score) => void }>();
+  const element = h("ol", { class: "nbc-scores", "data-role": "scores", "aria-label": label });
 
   /** Show these classes in this order; rows of classes that stay are changed in place. */
-  update(scores: readonly Score[]): void {
-    const wanted = new Set(scores.map((score) => score.index));
-    for (const [index, row] of this.#rows) {
+  function update(scores: readonly Score[]): void {
+    const wanted = new Set(scores.map(({ index }) => index));
+    for (const [index, { item }] of rows) {
       if (wanted.has(index)) continue;
-      row.item.remove();
-      this.#rows.delete(index);
+      item.remove();
+      rows.delete(index);
     }
     scores.forEach((score, place) => {
-      const row = this.#rows.get(score.index) ?? this.#add(score.index);
-      const before = this.element.children[place] ?? null;
-      if (before !== row.item) this.element.insertBefore(row.item, before);
-      this.#write(row, score);
+      const { item, write } = rows.get(score.index) ?? add(score.index);
+      const before = element.children[place] ?? null;
+      if (before !== item) element.insertBefore(item, before);
+      write(score);
     });
   }
 
-  #add(index: number): Row {
-    const part = (name: string) => h("span", { class: `nbc-score-${name}` });
+  function add(index: number) {
+    const name = part("label");
     const bar = part("bar");
-    const ghost = part("ghost");
-    const track = h("span", { class: "nbc-score-track", "aria-hidden": "true" }, bar, ghost);
-    const label = part("label");
+    const track = part("track");
     const value = part("value");
-    const change = part("change");
-    const item = h("li", { "data-class": index }, label, track, value, change);
-    const row = { item, label, bar, ghost, value, change };
-    this.#rows.set(index, row);
+    track.setAttribute("aria-hidden", "true");
+    track.append(bar);
+    const item = h("li", { "data-class": index }, name, track, value);
+    const more = extra?.(item, track);
+    const write = (score: Score): void => {
+      setProps(item, { title: score.detail ?? score.label });
+      text(name, score.label);
+      text(value, probability(score.value));
+      bar.style.width = share(score.value);
+      more?.(score);
+    };
+    const row = { item, write };
+    rows.set(index, row);
     return row;
   }
 
-  #write(row: Row, score: Score): void {
-    const reference = score.reference ?? null;
-    setProps(row.item, { title: score.detail ?? score.label });
-    text(row.label, score.label);
-    text(row.value, probability(score.value));
-    row.bar.style.width = share(score.value);
-    row.ghost.style.width = share(reference ?? 0);
-    row.ghost.hidden = reference === null;
-    row.change.hidden = reference === null;
-    const change = reference === null ? 0 : score.value - reference;
-    text(row.change, reference === null ? "" : signedChange(change));
-    row.change.dataset.sign = change > 0.0005 ? "up" : change < -0.0005 ? "down" : "same";
-  }
+  return { element, update };
 }
 
 function share(value: number): string {
-  const part = Number.isFinite(value) ? Math.min(1, Math.max(0, value)) : 0;
-  return `${(part * WIDE).toFixed(1)}%`;
+  return `${(Math.min(1, Math.max(0, value)) * 100 || 0).toFixed(1)}%`;
 }

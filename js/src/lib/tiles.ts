@@ -83,14 +83,19 @@ export function samplingStep(cells: number, pixels: number): number {
   return Math.max(1, Math.floor(cells / Math.max(1, pixels)));
 }
 
-/** The atlas: one off-screen canvas, reused by all paints of one view. */
-export class TilePainter {
-  readonly #canvas = document.createElement("canvas");
-  readonly #lut = new Uint32Array(256);
-  #image: ImageData | null = null;
+export type TilePainter = ReturnType<typeof createTilePainter>;
+
+/** An atlas: one off-screen canvas, reused by all paints of one view. */
+export function createTilePainter() {
+  const canvas = document.createElement("canvas");
+  const lut = new Uint32Array(256);
+  let image: ImageData | null = null;
+  // Read-frequently keeps the atlas in plain memory, where writing pixels is a copy.
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  return { paint, clear };
 
   /** Paint maps of `mapWidth` x `mapHeight` cells; the canvas has been cleared by the caller. */
-  paint(
+  function paint(
     target: CanvasRenderingContext2D,
     tiles: readonly Tile[],
     mapWidth: number,
@@ -98,7 +103,7 @@ export class TilePainter {
     look: Look,
   ): void {
     const first = tiles[0];
-    if (!first || mapWidth < 1 || mapHeight < 1) return;
+    if (!first || !context) return;
     const step = Math.min(
       samplingStep(mapWidth, first.width),
       samplingStep(mapHeight, first.height),
@@ -106,45 +111,34 @@ export class TilePainter {
     const cellsX = sampled(mapWidth, step);
     const cellsY = sampled(mapHeight, step);
     const across = Math.min(tiles.length, Math.max(1, Math.floor(WIDEST / cellsX)));
-    const down = Math.ceil(tiles.length / across);
-    const { image, context } = this.#atlas(across * cellsX, down * cellsY);
+    const [wide, high] = [across * cellsX, Math.ceil(tiles.length / across) * cellsY];
+    if (!image || image.width < wide || image.height < high) {
+      canvas.width = Math.max(wide, image?.width ?? 0);
+      canvas.height = Math.max(high, image?.height ?? 0);
+      image = new ImageData(canvas.width, canvas.height);
+    }
     const pixels = new Uint32Array(image.data.buffer);
+    const places = tiles.map((_, i) => [(i % across) * cellsX, Math.floor(i / across) * cellsY]);
     tiles.forEach(({ map }, i) => {
-      const [a, b] = look.range(map);
-      codeLut(map.lo, map.hi, a, b, look.colours, this.#lut);
-      const offset = Math.floor(i / across) * cellsY * image.width + (i % across) * cellsX;
-      colourise(map.codes, mapWidth, mapHeight, this.#lut, pixels, offset, image.width, step);
+      const [x, y] = places[i] as [number, number];
+      codeLut(map.lo, map.hi, ...look.range(map), look.colours, lut);
+      const offset = y * canvas.width + x;
+      colourise(map.codes, mapWidth, mapHeight, lut, pixels, offset, canvas.width, step);
     });
-    context.putImageData(image, 0, 0, 0, 0, across * cellsX, down * cellsY);
+    context.putImageData(image, 0, 0, 0, 0, wide, high);
     // Cells stay square when enlarged and are averaged when there are more cells than pixels.
     target.imageSmoothingEnabled = cellsX > first.width || cellsY > first.height;
     target.imageSmoothingQuality = "low";
-    tiles.forEach((tile, i) => {
-      const x = (i % across) * cellsX;
-      const y = Math.floor(i / across) * cellsY;
-      target.drawImage(this.#canvas, x, y, cellsX, cellsY, tile.x, tile.y, tile.width, tile.height);
+    tiles.forEach(({ x, y, width, height }, i) => {
+      const [fromX, fromY] = places[i] as [number, number];
+      target.drawImage(canvas, fromX, fromY, cellsX, cellsY, x, y, width, height);
     });
   }
 
   /** Give the memory back. */
-  clear(): void {
-    this.#image = null;
-    this.#canvas.width = 0;
-    this.#canvas.height = 0;
-  }
-
-  #atlas(width: number, height: number): { image: ImageData; context: CanvasRenderingContext2D } {
-    // Read-frequently keeps the atlas in plain memory, where writing pixels is a copy.
-    const context = this.#canvas.getContext("2d", { willReadFrequently: true });
-    if (!context) throw new Error("This browser gives no 2D canvas.");
-    if (!this.#image || this.#image.width < width || this.#image.height < height) {
-      const wide = Math.max(width, this.#image?.width ?? 0);
-      const high = Math.max(height, this.#image?.height ?? 0);
-      this.#canvas.width = wide;
-      this.#canvas.height = high;
-      this.#image = new ImageData(wide, high);
-    }
-    return { image: this.#image, context };
+  function clear(): void {
+    image = null;
+    canvas.width = canvas.height = 0;
   }
 }
 
@@ -185,18 +179,24 @@ export function quantise(values: Float32Array): QuantisedMap {
   return { codes, lo, hi };
 }
 
-/** A canvas sized in CSS pixels, sharp on every screen; true when it had to be resized (and so is
- * empty). `pixels` is the number of device pixels to a CSS pixel. */
-export function fitCanvas(
+/** An empty canvas for this many CSS pixels, sharp on every screen; null where nothing is seen.
+ * Drawing is in CSS pixels; with `device`, in device pixels. */
+export function surface(
   canvas: HTMLCanvasElement,
   width: number,
   height: number,
-  pixels: number,
-): boolean {
+  device = false,
+): CanvasRenderingContext2D | null {
+  const context = canvas.getContext("2d");
+  if (!context || width <= 0 || height <= 0) return null;
+  const pixels = devicePixelRatio;
   const wide = Math.max(1, Math.round(width * pixels));
   const high = Math.max(1, Math.round(height * pixels));
-  if (canvas.width === wide && canvas.height === high) return false;
-  canvas.width = wide;
-  canvas.height = high;
-  return true;
+  // Setting the size, even to the same, throws the memory away.
+  if (canvas.width !== wide) canvas.width = wide;
+  if (canvas.height !== high) canvas.height = high;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.clearRect(0, 0, wide, high);
+  if (!device) context.scale(pixels, pixels);
+  return context;
 }

@@ -6,7 +6,7 @@ import { createGrid } from "../feature_maps/grid.ts";
 import { createHeadline } from "../feature_maps/headline.ts";
 import { sayHover } from "../feature_maps/pointing.ts";
 import { createRibbon } from "../feature_maps/ribbon.ts";
-import { Session } from "../feature_maps/session.ts";
+import { createSession } from "../feature_maps/session.ts";
 import { createSide } from "../feature_maps/side.ts";
 import { createStage } from "../feature_maps/stage.ts";
 import { createToolbar } from "../feature_maps/toolbar.ts";
@@ -15,7 +15,7 @@ import { plural } from "../lib/format.ts";
 import { type Context, mount, type Shell } from "../lib/view.ts";
 
 function build(shell: Shell): void {
-  const session = new Session(shell);
+  const session = createSession(shell);
   const ribbon = createRibbon(session);
   const grid = createGrid(session);
   const detail = createDetail(session);

@@ -1,0 +1,56 @@
+// Small things that several parts do.
+
+import { type Child, h } from "../lib/dom.ts";
+
+/** A <div> with a class. */
+export function box(name: string, ...children: Child[]): HTMLElement {
+  return h("div", { class: name }, ...children);
+}
+
+/** A <span> with a class. */
+export function span(name: string, ...children: Child[]): HTMLElement {
+  return h("span", { class: name }, ...children);
+}
+
+export function clamp(value: number, least: number, most: number): number {
+  return Math.min(most, Math.max(least, value));
+}
+
+/** This key is ours: neither the page nor the notebook gets it. */
+export function take(event: Event): void {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** An id for ARIA references, unlike those of other views in the page. */
+export function uniqueId(): string {
+  return `fm-${Math.random().toString(36).slice(2, 10)}`;
+}
+
+/** What has the keyboard, in the document or the shadow root that holds an element. */
+export function focused(element: Element): Element | null {
+  return (element.getRootNode() as Document).activeElement;
+}
+
+/** The number in an element's data-image (or that of an element around the target); -1: none. */
+export function imageOf(event: Event): number {
+  const found = (event.target as Element).closest("[data-image]");
+  return found ? Number(found.getAttribute("data-image")) : -1;
+}
+
+const STRIDES: Record<string, number> = {
+  ArrowLeft: -1,
+  ArrowUp: -1,
+  ArrowRight: 1,
+  ArrowDown: 1,
+  PageUp: -10,
+  PageDown: 10,
+  Home: -1e9,
+  End: 1e9,
+};
+
+/** How far a key leads in a list; 0 for keys that do not move, and for those of the host. */
+export function stride(event: KeyboardEvent): number {
+  const host = event.ctrlKey || event.altKey || event.metaKey;
+  return host ? 0 : (STRIDES[event.key] ?? 0);
+}
