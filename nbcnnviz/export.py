@@ -44,12 +44,14 @@ def png(picture: npt.NDArray[np.uint8], limit: int = PNG_LIMIT) -> bytes:
     colours = 256
     while len(data) > limit and colours >= 32:
         data = _encode(
-            image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=0)
+            image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         )
         colours //= 2
     while len(data) > limit and min(image.size) > 1:
         image = image.reduce(2)
-        data = _encode(image.quantize(64, method=Image.Quantize.MEDIANCUT, dither=0))
+        data = _encode(
+            image.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        )
     return data
 
 
@@ -118,13 +120,9 @@ def save_page(
     if path.suffix.lower() not in _SUFFIXES:
         raise ValueError(f"path={str(path)!r} must end in .html or .htm")
     if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"path={str(path)!r} exists: choose another name or overwrite=True"
-        )
+        raise FileExistsError(f"path={str(path)!r} exists: choose another name or overwrite=True")
     document = page(widget, **options)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=path.stem, suffix=".part"
-    )
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(document)
@@ -158,6 +156,4 @@ def _replies(widget: NetworkWidget, options: dict[str, Any]) -> list[dict[str, A
 
 def _json(value: Any) -> str:
     """JSON that is safe within a script element."""
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace(
-        "<", "\\u003c"
-    )
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

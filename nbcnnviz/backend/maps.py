@@ -83,9 +83,7 @@ def channel_statistics(maps: Tensor) -> ChannelStatistics:
     finite = torch.isfinite(flat)
     if bool(finite.all()):
         mean = flat.mean(1, dtype=torch.float64)
-        variance = (
-            flat.var(1, correction=0) if flat.shape[1] else torch.zeros_like(mean)
-        )
+        variance = flat.var(1, correction=0) if flat.shape[1] else torch.zeros_like(mean)
         low, high = torch.aminmax(flat, dim=1)
     else:
         count = finite.sum(1).clamp(min=1)
@@ -149,12 +147,8 @@ def quantise(maps: Tensor) -> Quantised:
     scale = torch.where(torch.isfinite(scale), scale, 0)[:, None, None]
     codes = (maps / 2 - lo[:, None, None] / 2) * 2 * scale
     if not every:
-        codes = torch.where(
-            maps.isnan(), 255.0, codes.nan_to_num(0, 254, 0).clamp(0, 254)
-        )
-    return Quantised(
-        codes.round().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi)
-    )
+        codes = torch.where(maps.isnan(), 255.0, codes.nan_to_num(0, 254, 0).clamp(0, 254))
+    return Quantised(codes.round().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi))
 
 
 def reduce_maps(maps: Tensor, side: int = 112) -> tuple[Tensor, int]:
@@ -166,9 +160,7 @@ def reduce_maps(maps: Tensor, side: int = 112) -> tuple[Tensor, int]:
     factor = -(-max(maps.shape[-2:]) // side)
     if factor <= 1:
         return maps, 1
-    reduced = F.avg_pool2d(
-        _as_float(maps)[None], factor, ceil_mode=True, count_include_pad=False
-    )
+    reduced = F.avg_pool2d(_as_float(maps)[None], factor, ceil_mode=True, count_include_pad=False)
     return reduced[0], factor
 
 
@@ -180,13 +172,7 @@ def _as_float(maps: Tensor) -> Tensor:
 def _floats(values: Tensor) -> Floats:
     # The variance of values around 1e38 is beyond float32: say "huge", not "infinite".
     most = torch.finfo(torch.float32).max
-    return (
-        values.nan_to_num(0, most, -most)
-        .clamp(-most, most)
-        .to(torch.float32)
-        .cpu()
-        .numpy()
-    )
+    return values.nan_to_num(0, most, -most).clamp(-most, most).to(torch.float32).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -201,9 +187,7 @@ class Kernels:
     """The convolution has three inputs, so that its kernels are a small colour picture."""
 
 
-def kernels(
-    net: Network | nn.Module, layer: str, channel: int, limit: int = 256
-) -> Kernels | None:
+def kernels(net: Network | nn.Module, layer: str, channel: int, limit: int = 256) -> Kernels | None:
     """The kernels of one channel of a convolution; None for any other layer.
 
     First-layer filters and dead filters are read from them: Zeiler & Fergus 2014, fig. 6.
@@ -217,17 +201,13 @@ def kernels(
     from .network import Network
 
     module = dict(Network.wrap(net).model.named_modules()).get(layer.partition("#")[0])
-    weight = getattr(module, "weight", None)
-    plain = isinstance(module, torch.nn.Conv2d) and isinstance(weight, Tensor)
-    if not plain or not 0 <= channel < len(weight):
+    if not isinstance(module, torch.nn.Conv2d) or not 0 <= channel < module.out_channels:
         return None
     group = channel // (module.out_channels // module.groups)
     # (inputs of the group, kh, kw)
-    mine = weight.detach()[channel].to("cpu", torch.float32)
+    mine = module.weight.detach()[channel].to("cpu", torch.float32)
     if len(mine) == 3 and module.groups == 1:
         return Kernels(mine.numpy().copy(), np.arange(3, dtype=np.int32), True)
-    strongest = (
-        mine.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:limit]
-    )
+    strongest = mine.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:limit]
     inputs = strongest.numpy().astype(np.int32) + group * len(mine)
     return Kernels(mine[strongest].numpy(), inputs, False)

@@ -260,13 +260,13 @@ class NetworkWidget(anywidget.AnyWidget):
         Args:
             interactive: the page of `save_html` in a frame instead of a still picture.
         """
-        from IPython.display import HTML, Image
+        from IPython.display import Image
 
         from .. import export
 
         if not interactive:
             return Image(data=self._png())
-        return HTML(export.frame(export.page(self)))
+        return _Frame(export.frame(export.page(self)))
 
     def figure(self) -> Figure:
         """The widget's picture as a matplotlib figure."""
@@ -382,3 +382,13 @@ def plain(error: BaseException) -> str:
     if isinstance(error, (ValueError, TypeError, RuntimeError)):
         return text
     return f"{type(error).__name__}: {text}"
+
+
+class _Frame:
+    """An output of HTML; IPython's own class advises against frames, for pages of other sites."""
+
+    def __init__(self, data: str) -> None:
+        self.data = data
+
+    def _repr_html_(self) -> str:
+        return self.data

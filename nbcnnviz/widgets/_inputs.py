@@ -25,6 +25,8 @@ class Inputs:
     names: list[str]
     tensors: list[Tensor]
     """(1, C, H, W) each, all of one size."""
+    pictures: list[npt.NDArray[np.uint8]]
+    """(H, W, 3) each: the tensors as one would look at them."""
     predictions: list[list[Prediction]] = field(default_factory=list)
     """The five best classes of each; none where a network has no score per class."""
 
@@ -48,7 +50,11 @@ class Inputs:
                 "or pictures, which the network's preprocessing brings to one size"
             )
         called = [_name(each, index) for index, each in enumerate(images)]
-        result = cls([str(name) for name in (called if names is None else names)], tensors)
+        result = cls(
+            names=[str(name) for name in (called if names is None else names)],
+            tensors=tensors,
+            pictures=[net.picture(each) for each in tensors],
+        )
         result.predict(net)
         return result
 
@@ -59,9 +65,9 @@ class Inputs:
         """Ask the network again, after more training."""
         self.predictions = [_predictions(net, each) for each in self.tensors]
 
-    def blob(self, net: Network) -> bytes:
+    def blob(self) -> bytes:
         """Names, predictions and pictures; small ones where the full ones would be too much."""
-        pictures = np.stack([net.picture(each) for each in self.tensors])
+        pictures = np.stack(self.pictures)
         factor = 1
         if pictures.nbytes > _PICTURES_LIMIT:
             factor = -(-max(pictures.shape[1:3]) // _THUMBNAIL)

@@ -38,8 +38,8 @@ class LayerRecord:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held."""
-        return self.quantised.codes.nbytes + self.picture.nbytes + 64 * len(self.quantised.lo)
+        """Bytes held; the picture is one for all layers."""
+        return self.quantised.codes.nbytes + 64 * len(self.quantised.lo)
 
     def order(self, sort: str, hide_dead: bool) -> npt.NDArray[np.int32]:
         """The channels in the order of the grid: largest first, but "index" from 0 up."""

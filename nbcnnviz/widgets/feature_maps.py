@@ -79,7 +79,7 @@ class FeatureMaps(NetworkWidget):
     hide_dead = Flag(False)
     """Leave out channels whose every value is zero."""
 
-    _layers = traitlets.List().tag(sync=True)
+    _layers: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     _images = traitlets.Bytes().tag(sync=True)
     _maps = traitlets.Bytes().tag(sync=True)
 
@@ -102,7 +102,7 @@ class FeatureMaps(NetworkWidget):
             settings,
             layer=chosen.name,
             _layers=self._layer_list(),
-            _images=self._inputs.blob(net),
+            _images=self._inputs.blob(),
         )
         self._save()
         self.observe(self._save_soon, ["layer", "image_index", "sort", "hide_dead"])
@@ -161,7 +161,7 @@ class FeatureMaps(NetworkWidget):
         self.layers, self._stats = doctor.examine(self.net, self._inputs.tensors[0])
         self._held = None
         _records.drop(id(self))
-        self._images = self._inputs.blob(self.net)
+        self._images = self._inputs.blob()
         self._layers = self._layer_list()
         self._save()
 
@@ -198,7 +198,7 @@ class FeatureMaps(NetworkWidget):
                 statistics=maps.channel_statistics(exact),
                 quantised=maps.quantise(reduced),
                 factor=factor,
-                picture=self.net.picture(self._inputs.tensors[image]),
+                picture=self._inputs.pictures[image],
             )
 
         return _records.get((id(self), layer, image, version), make)
@@ -225,7 +225,8 @@ class FeatureMaps(NetworkWidget):
 
     def _release(self) -> None:
         _records.drop(id(self))
-        self._held, self._inputs.tensors = None, []
+        self._held = None
+        self._inputs.tensors, self._inputs.pictures = [], []
 
     # -- what the browser asks ------------------------------------------------------------------
 
