@@ -111,7 +111,7 @@ def test_one_stem_names_a_widget_everywhere(stem):
 
 
 def test_every_bundle_has_its_widget():
-    assert STEMS == sorted(p.stem for p in (ROOT / "js" / "src" / "widgets").glob("*.ts"))
+    assert sorted(p.stem for p in (ROOT / "js" / "src" / "widgets").glob("*.ts")) == STEMS
 
 
 @pytest.mark.parametrize("path", PYTHON + TYPESCRIPT, ids=named)
