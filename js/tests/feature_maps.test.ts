@@ -18,7 +18,7 @@ import {
 import { orderChannels, type Sort } from "../src/feature_maps/order.ts";
 import { filterLayers } from "../src/feature_maps/picker.ts";
 import { pointAt } from "../src/feature_maps/pointing.ts";
-import { blockAt, keepInView, layoutRibbon, THINNEST } from "../src/feature_maps/ribbon_layout.ts";
+import { blockAt, layoutRibbon, THINNEST } from "../src/feature_maps/ribbon_layout.ts";
 import { pack, unpack } from "../src/lib/codec.ts";
 
 function row(name: string, more: Partial<LayerRow> = {}): LayerRow {
@@ -139,7 +139,7 @@ test("blocks are higher for larger maps and thicker for more channels", () => {
   assert.ok(large.width > small.width);
 });
 
-test("a place on the ribbon finds its block, and the chosen block stays in view", () => {
+test("a place on the ribbon finds its block", () => {
   const layout = layoutRibbon(
     Array.from({ length: 50 }, () => [64, 7, 7]),
     400,
@@ -149,10 +149,6 @@ test("a place on the ribbon finds its block, and the chosen block stays in view"
     assert.equal(blockAt(layout, block.x + block.width / 2), i);
   });
   assert.equal(blockAt(layoutRibbon([], 400, 36), 3), -1);
-  const block = { x: 900, width: 2, height: 9 };
-  const scroll = keepInView(block, 0, 300);
-  assert.ok(block.x > scroll && block.x + 2 < scroll + 300);
-  assert.equal(keepInView({ x: 0, width: 2, height: 9 }, 500, 300), 0);
 });
 
 test("the histogram counts every finite value once and knows where zero is", () => {
@@ -160,15 +156,14 @@ test("the histogram counts every finite value once and knows where zero is", () 
   values[3] = Number.NaN;
   values[4] = Infinity;
   const found = histogram(values, 50);
-  assert.equal(found.total, 998);
   assert.equal(
     found.counts.reduce((a, b) => a + b),
     998,
   );
-  assert.equal(found.nan, 1);
   assert.ok(found.zero >= 9 && found.zero <= 10);
   assert.equal(histogram(Float32Array.of(2, 2, 2)).counts[0], 3);
-  assert.equal(histogram(Float32Array.of(Number.NaN)).total, 0);
+  const none = histogram(Float32Array.of(Number.NaN));
+  assert.deepEqual([none.zero, none.counts.reduce((a, b) => a + b)], [-1, 0]);
 });
 
 test("layers are found by all words, in name, module, shape or marks", () => {
@@ -191,7 +186,7 @@ test("layers are told in words", () => {
   assert.deepEqual(marks(linear), ["NaN 3", "dead 2.1 %"]);
   assert.match(describeLayer(linear), /no rows and columns/);
   const words = facts(row("a", { field: [43, 43], parameters: 34_500, nan: 2 }));
-  const said = ["Conv2d", "8 x 4 x 4", "sees 43 px", "34.5 k parameters", "2 NaNs"];
+  const said = ["Conv2d", "8 x 4 x 4", "sees 43 px", "34.5 k parameters", "NaN 2"];
   assert.deepEqual(
     words.map((fact) => fact.words),
     said,

@@ -37,27 +37,22 @@ export function createCompare(session: Session) {
   on(element, "click", choose, session.shell.signal);
 
   function show(): void {
-    const { comparison, images } = session;
+    const { images } = session;
     if (element.hidden || !images) return;
     const kept = focused(element)?.getAttribute("data-image");
     const cards = images.names.map((name, i) => card(name, i));
     fill(element, note(), ...cards);
     // Partial answers rebuild the cards: the keyboard stays where it was.
     if (kept) element.querySelector<HTMLElement>(`[data-image="${kept}"]`)?.focus();
-    element.setAttribute("aria-busy", String(!comparison?.done));
   }
 
   function note(): HTMLElement {
     const { comparison, alone } = session;
-    const [lo, hi] = rangeOf(comparison?.maps ?? []);
-    const missing = !comparison || comparison.maps.length === 0;
-    const said = comparison?.failed
-      ? comparison.failed
-      : missing
-        ? alone
-          ? "Comparing needs the kernel."
-          : "Looking at all images …"
-        : `all images under one scale: ${three(lo)} to ${three(hi)}`;
+    const maps = comparison?.maps ?? [];
+    const [lo, hi] = rangeOf(maps);
+    const waiting = alone ? "Comparing needs the kernel." : "Looking at all images …";
+    const shown = `all images under one scale: ${three(lo)} to ${three(hi)}`;
+    const said = comparison?.failed ?? (maps.length ? shown : waiting);
     return h("p", { class: "nbc-muted fm-compare-note" }, said);
   }
 

@@ -1,6 +1,6 @@
 // Layers and channels in words.
 
-import { percent, plural, shape, three } from "../lib/format.ts";
+import { percent, shape, three } from "../lib/format.ts";
 import { type LayerMaps, type LayerRow, spatial } from "./layer_maps.ts";
 
 /** The kinds with a colour of their own, in the order of the legend. */
@@ -43,7 +43,7 @@ export function describeChannel(maps: LayerMaps, channel: number): string {
     `max ${three(maximum[channel])}`,
   ];
   const remark = maps.remark(channel);
-  if (remark) parts.push(remark === "NaN" ? plural(nan[channel] ?? 0, "NaN", "NaNs") : remark);
+  if (remark) parts.push(nan[channel] ? `${nan[channel]} NaN` : remark);
   return parts.join(", ");
 }
 

@@ -3,7 +3,7 @@
 import { decode } from "../lib/colormap.ts";
 import { button, slider, toggle } from "../lib/controls.ts";
 import { fill, h, on, text } from "../lib/dom.ts";
-import { percent, plural, three } from "../lib/format.ts";
+import { percent, three } from "../lib/format.ts";
 import { createPicture, rgbCanvas } from "../lib/picture.ts";
 import { mapCanvas, type QuantisedMap, quantise } from "../lib/tiles.ts";
 import { createCompare } from "./compare.ts";
@@ -13,8 +13,8 @@ import { pointAt, pointCell } from "./pointing.ts";
 import type { Session } from "./session.ts";
 import { box, clamp, span, stride, take } from "./small.ts";
 
-/** Text inputs and sliders use the arrow keys themselves. */
-const OWN_ARROWS = "input, select, textarea, [role=slider]";
+/** Sliders and lists use the arrow keys themselves. */
+const OWN_ARROWS = "input, select";
 
 export type Detail = ReturnType<typeof createDetail>;
 
@@ -36,8 +36,8 @@ export function createDetail(session: Session) {
     h("canvas", { "data-role": role, role: "img", "aria-label": label });
   const map = createPicture(canvas("map", "feature map"), signal, true);
   const overlay = createPicture(canvas("overlay", "feature map over the image"), signal);
-  const histogram = createHistogramView(shell);
-  const kernels = createKernels(shell);
+  const histogram = createHistogramView();
+  const kernels = createKernels();
   const compare = createCompare(session);
   const comparing = toggle(
     { label: "compare images", value: false, onChange: showCompare },
@@ -84,14 +84,7 @@ export function createDetail(session: Session) {
   point(signal);
 
   function head(): HTMLElement {
-    const back = button(
-      {
-        label: "all maps",
-        title: "Back to all maps (Escape)",
-        onClick: () => session.channel.set(null),
-      },
-      signal,
-    );
+    const back = button({ label: "all maps", onClick: () => session.channel.set(null) }, signal);
     back.prepend("‹ ");
     const step = (label: string, glyph: string, by: number) =>
       button({ label, glyph, onClick: () => go(by) }, signal);
@@ -199,8 +192,7 @@ export function createDetail(session: Session) {
     if (open === null || !maps) return;
     const place = order.indexOf(open);
     const by = sort.get() === "index" ? "" : ` by ${sort.get()}`;
-    const hidden = open < maps.shape[0] ? "dead" : `the layer has ${maps.shape[0]} channels`;
-    text(placeText, place >= 0 ? `${place + 1} of ${order.length}${by}` : hidden);
+    text(placeText, place < 0 ? "hidden" : `${place + 1} of ${order.length}${by}`);
   }
 
   function figures(channel: number): void {
@@ -221,24 +213,12 @@ export function createDetail(session: Session) {
     );
     const count = nan[channel] ?? 0;
     const remark = maps.remark(channel);
-    const words: Record<string, string> = {
-      NaN: `${plural(count, "value")} ${count === 1 ? "is" : "are"} NaN`,
-      "all zero": "dead: every activation is exactly zero",
-      constant: "constant: the same value everywhere",
-    };
-    text(remarkText, words[remark] ?? "alive");
-    remarkText.className =
-      remark === "NaN" ? "fm-remark fm-bad" : remark ? "fm-remark fm-warn" : "fm-remark";
+    const said = remark === "all zero" ? "dead: all zero" : remark || "alive";
+    text(remarkText, count ? `${count} NaN` : said);
+    remarkText.className = `fm-remark${remark ? " fm-warn" : ""}${count ? " fm-bad" : ""}`;
     const values = full?.values ?? decoded(maps.maps.get(channel) ?? null);
     text(histogramTitle, full ? "histogram" : "histogram (approximate)");
     histogram.show(values);
-    kernels.show(full, kernelColours());
-  }
-
-  /** Weights have both signs: a diverging table, or the chosen one when it is gray. */
-  function kernelColours(): string {
-    const chosen = session.colormap.get();
-    return ["gray", "coolwarm", "PuOr_r"].includes(chosen) ? chosen : "RdBu_r";
   }
 
   /** Colours or the map changed. */
@@ -257,7 +237,7 @@ export function createDetail(session: Session) {
     const [high = 1, wide = 1] = maps.picture.shape;
     overlay.show(rgbCanvas(maps.picture.data, wide, high), columns, rows);
     overlay.overlay(coloured, share);
-    kernels.show(full ?? null, kernelColours());
+    kernels.show(full ?? null);
   }
 
   /** Show on both pictures where the pointer is. */

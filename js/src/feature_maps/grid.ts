@@ -12,7 +12,6 @@ import {
   layoutGrid,
   moveInGrid,
   scrollTo,
-  tileAt,
   visibleTiles,
 } from "./layout.ts";
 import { pointAt } from "./pointing.ts";
@@ -31,12 +30,14 @@ export function createGrid(session: Session) {
   const id = uniqueId();
   let layout: GridLayout = layoutGrid(0, [1, 1], 72, 1);
   let tileSize = 72;
+  /** The tile size was chosen by hand; before, it is as large as lets all maps be seen, if any. */
+  let chosen = false;
   /** Channel of the active tile. */
   let activeChannel = -1;
   let pointer: { u: number; v: number; channel: number } | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const spacer = h("div", { class: "fm-spacer", role: "presentation" }, canvas, rowElement);
+  const spacer = h("div", { class: "fm-spacer" }, canvas, rowElement);
   const element = h(
     "div",
     {
@@ -58,10 +59,7 @@ export function createGrid(session: Session) {
   on(element, "click", click, signal);
   on(element, "pointermove", move, signal);
   on(element, "pointerleave", leave, signal);
-  signal.addEventListener("abort", () => {
-    clearTimeout(timer);
-    painter.clear();
-  });
+  signal.addEventListener("abort", () => clearTimeout(timer));
   session.on(["maps"], renew);
   session.on(["order"], reorder);
   session.on(["look", "more"], redraw);
@@ -69,16 +67,18 @@ export function createGrid(session: Session) {
   shell.onResize(measure);
   shell.onDraw(paint);
   function resize(size: number): void {
-    // The tile in the upper left corner stays in sight.
-    const [first] = visibleTiles(layout, element.scrollTop + layout.height, 1);
-    const atTop = element.scrollTop === 0;
+    // What is in sight stays about where it is.
+    const share = element.scrollTop / layout.total;
     tileSize = size;
+    chosen = true;
     measure();
-    if (!atTop) element.scrollTop = tileAt(layout, first).y - layout.pad;
+    element.scrollTop = share * layout.total;
   }
 
   /** Bring a channel into view and make it the active one. */
   function activate(channel: number): void {
+    // Maps or size may have changed while the grid was hidden.
+    measure();
     const index = session.order.indexOf(channel);
     if (index >= 0) setActive(index, true);
   }
@@ -106,7 +106,12 @@ export function createGrid(session: Session) {
     const available = element.clientWidth;
     if (available === 0 || !maps) return;
     const [, height, width] = maps.shape;
-    layout = layoutGrid(order.length, [height, width], tileSize, available);
+    const lay = (size: number) => layoutGrid(order.length, [height, width], size, available);
+    if (!chosen) {
+      tileSize = 128;
+      while (tileSize > 72 && lay(tileSize).total > element.clientHeight) tileSize -= 8;
+    }
+    layout = lay(tileSize);
     spacer.style.height = `${Math.max(layout.total, element.clientHeight)}px`;
     setProps(element, {
       "aria-rowcount": layout.rows,

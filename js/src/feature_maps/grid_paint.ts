@@ -71,13 +71,10 @@ function paintLabels(
   const bottom = Math.round(layout.height * pixels);
   for (const { channel, x, y } of places) {
     const remark = maps.remark(channel);
-    const number = String(channel);
-    let label = number;
-    let wide = number.length * digit + 5 * pixels;
-    if (remark && layout.width >= 48) {
-      label = layout.width >= 64 ? `${number} ${remark}` : remark;
-      wide = context.measureText(label).width + 5 * pixels;
-    }
+    const word = remark && layout.width >= 64;
+    const label = word ? `${channel} ${remark}` : String(channel);
+    const text = word ? context.measureText(label).width : label.length * digit;
+    const wide = text + 5 * pixels;
     context.fillStyle = remark === "NaN" ? "#a3123f" : "rgba(0, 0, 0, 0.6)";
     context.fillRect(x, y + bottom - high, wide, high);
     context.fillStyle = "#fff";

@@ -1,8 +1,8 @@
 // The line of the layer: its name (the picker), what it is, what it sees, what ails it.
 
 import { fill, h } from "../lib/dom.ts";
-import { percent, plural, shape } from "../lib/format.ts";
-import { compact } from "./describe.ts";
+import { shape } from "../lib/format.ts";
+import { compact, marks } from "./describe.ts";
 import type { LayerRow } from "./layer_maps.ts";
 import { createPicker } from "./picker.ts";
 import type { Session } from "./session.ts";
@@ -11,7 +11,6 @@ import { box } from "./small.ts";
 interface Fact {
   words: string;
   bad?: boolean;
-  title?: string;
 }
 
 /** What is worth saying about a layer, in order. */
@@ -20,22 +19,10 @@ export function facts(row: LayerRow): Fact[] {
   if (row.field) {
     const [height, width] = row.field;
     const size = height === width ? `${height}` : `${height} x ${width}`;
-    found.push({
-      words: `sees ${size} px`,
-      title: "Receptive field: how much of the image one value depends on.",
-    });
+    found.push({ words: `sees ${size} px` });
   }
   if (row.parameters) found.push({ words: `${compact(row.parameters)} parameters` });
-  if (row.dead) {
-    found.push({
-      words: `dead ${percent(row.dead / 100)}`,
-      title: "Share of channels that are zero everywhere.",
-    });
-  }
-  if (row.saturated) found.push({ words: `saturated ${percent(row.saturated / 100)}` });
-  if (row.nan) found.push({ words: plural(row.nan, "NaN", "NaNs"), bad: true });
-  if (row.inf) found.push({ words: plural(row.inf, "Inf", "Infs"), bad: true });
-  return found;
+  return [...found, ...marks(row).map((words) => ({ words, bad: /^(NaN|Inf)/.test(words) }))];
 }
 
 export function createHeadline(session: Session) {
@@ -46,9 +33,9 @@ export function createHeadline(session: Session) {
 
   function show(): void {
     const { row } = session;
-    const parts = (row ? facts(row) : []).flatMap(({ words, bad, title }, i) => [
+    const parts = (row ? facts(row) : []).flatMap(({ words, bad }, i) => [
       i > 0 && h("span", { "aria-hidden": "true" }, " · "),
-      h("span", { class: bad ? "fm-bad" : null, title }, words),
+      h("span", { class: bad ? "fm-bad" : null }, words),
     ]);
     fill(line, ...parts);
   }

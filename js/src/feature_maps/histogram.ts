@@ -1,39 +1,25 @@
-/** Counting and drawing how the values of one map are distributed. */
+// Counting how the values of one map are distributed.
 
 import { clamp } from "./small.ts";
+
 export interface Histogram {
   counts: Uint32Array;
   lo: number;
   hi: number;
   /** Bin that holds zero, -1 when zero is outside. */
   zero: number;
-  nan: number;
-  total: number;
 }
 
 /** Count finite values into `bins` equal bins from the smallest to the largest value. */
 export function histogram(values: Float32Array, bins = 48): Histogram {
-  let lo = Number.POSITIVE_INFINITY;
-  let hi = Number.NEGATIVE_INFINITY;
-  let nan = 0;
-  for (const value of values) {
-    if (Number.isNaN(value)) nan++;
-    if (!Number.isFinite(value)) continue;
-    if (value < lo) lo = value;
-    if (value > hi) hi = value;
-  }
+  const finite = values.filter(Number.isFinite);
   const counts = new Uint32Array(bins);
-  if (lo > hi) return { counts, lo: 0, hi: 0, zero: -1, nan, total: 0 };
-  const bin = (value: number) => {
-    const place = Math.floor(((value - lo) / (hi - lo)) * bins);
-    return Number.isNaN(place) ? 0 : clamp(place, 0, bins - 1);
-  };
-  let total = 0;
-  for (const value of values) {
-    if (!Number.isFinite(value)) continue;
-    const place = bin(value);
-    counts[place] = (counts[place] as number) + 1;
-    total++;
-  }
-  return { counts, lo, hi, zero: lo <= 0 && hi >= 0 ? bin(0) : -1, nan, total };
+  if (finite.length === 0) return { counts, lo: 0, hi: 0, zero: -1 };
+  const lo = finite.reduce((a, b) => Math.min(a, b));
+  const hi = finite.reduce((a, b) => Math.max(a, b));
+  // 0 / 0 where all values are the same: the first bin.
+  const bin = (value: number) =>
+    clamp(Math.floor(((value - lo) / (hi - lo)) * bins) || 0, 0, bins - 1);
+  for (const value of finite) counts[bin(value)] = (counts[bin(value)] as number) + 1;
+  return { counts, lo, hi, zero: lo <= 0 && hi >= 0 ? bin(0) : -1 };
 }

@@ -107,7 +107,6 @@ export function readLayerMaps(blob: Packed) {
   /** Take the maps of a reply of lane "layer" or "more" in; those of `keep` are not dropped. */
   function add(more: Packed, keep: readonly number[] = []): void {
     const fresh = readQuantised(more);
-    if (String(fresh.cells) !== String(cells)) throw new Error("These maps do not fit the layer.");
     const kept = new Set(keep);
     array(more, "channels", "int32").data.forEach((channel, i) => {
       const map = fresh.maps[i] as QuantisedMap;

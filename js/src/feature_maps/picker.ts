@@ -2,7 +2,7 @@
 
 import { fill, h, on, setProps, text } from "../lib/dom.ts";
 import { plural, shape } from "../lib/format.ts";
-import { colourKind, compact, KINDS, marks } from "./describe.ts";
+import { colourKind, compact, describeLayer, KINDS, marks } from "./describe.ts";
 import { type LayerRow, spatial } from "./layer_maps.ts";
 import type { Session } from "./session.ts";
 import { box, clamp, span, stride, take, uniqueId } from "./small.ts";
@@ -39,7 +39,7 @@ export function createPicker(session: Session) {
   const legend = KINDS.map((kind) =>
     h("span", null, h("i", { class: `fm-kind fm-kind-${kind}` }), kind),
   );
-  const foot = h("div", { class: "fm-legend", "aria-hidden": "true" }, ...legend, count);
+  const foot = box("fm-legend", ...legend, count);
   const popup = h("div", { class: "fm-popup", hidden: true }, listbox, foot);
   const chevron = h("span", { class: "fm-chevron", "aria-hidden": "true" });
   const element = box("fm-picker", input, chevron, popup);
@@ -106,7 +106,6 @@ export function createPicker(session: Session) {
     const bad = row.nan > 0 || row.inf > 0;
     const found = marks(row);
     const part = (name: string, value: string) => span(`fm-opt-${name}`, value);
-    const why = "Its output has no rows and columns, so there are no maps to show.";
     return h(
       "li",
       {
@@ -116,7 +115,7 @@ export function createPicker(session: Session) {
         "data-layer": row.name,
         "aria-selected": row.name === session.layer.get() ? "true" : "false",
         "aria-disabled": spatial(row) ? null : "true",
-        title: spatial(row) ? row.name : `${row.name}: ${why}`,
+        title: describeLayer(row),
       },
       h("i", { class: `fm-kind fm-kind-${row.leaf ? colourKind(row.kind) : "block"}` }),
       part("name", row.label),
@@ -139,14 +138,7 @@ export function createPicker(session: Session) {
     const option = listbox.children[index] as HTMLElement | undefined;
     option?.classList.add("fm-active");
     setProps(input, { "aria-activedescendant": option?.id ?? null });
-    if (!option || !scroll) return;
-    // Only the list scrolls: scrollIntoView would move the notebook too.
-    const top = option.offsetTop;
-    const bottom = top + option.offsetHeight;
-    if (top < listbox.scrollTop) listbox.scrollTop = top;
-    else if (bottom > listbox.scrollTop + listbox.clientHeight) {
-      listbox.scrollTop = bottom - listbox.clientHeight;
-    }
+    if (scroll) option?.scrollIntoView({ block: "nearest" });
   }
 
   function choose(index: number): void {

@@ -20,8 +20,7 @@ export function pointAt(maps: LayerMaps, channel: number, u: number, v: number):
   if (!map) return null;
   const [row, column] = [Math.floor(y / maps.factor), Math.floor(x / maps.factor)];
   const value = decode(map.codes[row * cellsX + column] as number, map.lo, map.hi);
-  const exact = map.lo === map.hi && !Number.isNaN(value) && maps.factor === 1;
-  return { channel, y, x, value, exact, box: maps.boxOfReduced(row, column) };
+  return { channel, y, x, value, exact: false, box: maps.boxOfReduced(row, column) };
 }
 
 /** What lies in cell (y, x) of a channel's full map. */

@@ -5,13 +5,7 @@ import { h, on, setProps } from "../lib/dom.ts";
 import { surface } from "../lib/tiles.ts";
 import { colourKind, describeLayer, KINDS } from "./describe.ts";
 import { type LayerRow, spatial } from "./layer_maps.ts";
-import {
-  type Block,
-  blockAt,
-  keepInView,
-  layoutRibbon,
-  type RibbonLayout,
-} from "./ribbon_layout.ts";
+import { type Block, blockAt, layoutRibbon, type RibbonLayout, THINNEST } from "./ribbon_layout.ts";
 import type { Session } from "./session.ts";
 import { box, clamp, stride, take } from "./small.ts";
 
@@ -23,7 +17,7 @@ const HEIGHT = TOP + BLOCKS + MARKS;
 const SIDE = 4;
 
 export function createRibbon(session: Session) {
-  const canvas = h("canvas", { "aria-hidden": "true" });
+  const canvas = h("canvas");
   const tip = h("div", { class: "fm-tip", "aria-hidden": "true", hidden: true });
   let leaves: LayerRow[] = [];
   let layout: RibbonLayout = { blocks: [], width: 0 };
@@ -36,7 +30,6 @@ export function createRibbon(session: Session) {
       role: "slider",
       tabindex: 0,
       "aria-label": "Layer of the network",
-      "aria-orientation": "horizontal",
       "data-role": "ribbon",
     },
     canvas,
@@ -87,7 +80,9 @@ export function createRibbon(session: Session) {
       "aria-valuetext": row ? describeLayer(row) : "no layer chosen",
     });
     const block = chosen && layout.blocks[chosen[1]];
-    if (block) scroll.scrollLeft = keepInView(block, scroll.scrollLeft, scroll.clientWidth);
+    const { scrollLeft, clientWidth } = scroll;
+    const seen = block && block.x > scrollLeft && block.x < scrollLeft + clientWidth - THINNEST;
+    if (block && !seen) scroll.scrollLeft = block.x - clientWidth / 2;
     shell.redraw();
   }
 

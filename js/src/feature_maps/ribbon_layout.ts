@@ -67,15 +67,3 @@ export function blockAt(layout: RibbonLayout, x: number): number {
   }
   return high < 0 ? -1 : low;
 }
-
-/** How far to scroll so that a block stands in the middle third of what is seen (as far as the
- * ends of the ribbon, where the browser stops, allow). */
-export function keepInView(block: Block, scroll: number, seen: number): number {
-  const margin = seen / 3;
-  let target = scroll;
-  if (block.x < scroll + margin) target = block.x - margin;
-  else if (block.x + block.width > scroll + seen - margin) {
-    target = block.x + block.width - seen + margin;
-  }
-  return Math.max(0, target);
-}

@@ -65,10 +65,11 @@ export function createSession(shell: Shell) {
   const imagesTrait = shell.trait<DataView | null>("_images");
   const mapsTrait = shell.trait<DataView | null>("_maps");
   const listeners: Partial<Record<Topic, Array<() => void>>> = {};
-  const refused = new Set<number>();
   /** The question of lane "more" that is under way. */
   let wish: number[] = [];
   let look: Look | null = null;
+  /** A saved page holds the floats of one layer: for others it is not asked again and again. */
+  let noFloats = false;
 
   const self = {
     shell,
@@ -136,23 +137,23 @@ export function createSession(shell: Shell) {
       }
     });
     kernel.on("more", ({ blob, status, args }) => {
-      const asked = (args?.channels ?? []) as number[];
-      if (status === "error") for (const one of asked) refused.add(one);
-      if (asked === wish) wish = [];
+      // What the kernel refused stays wished for, so that it is not asked again and again.
+      if (args?.channels === wish && status !== "error") wish = [];
       if (!blob || !fits(blob.meta)) return;
       self.maps?.add(blob, wish);
       emit("more");
     });
-    kernel.on("channel", ({ blob }) => {
+    kernel.on("channel", ({ blob, status }) => {
+      if (status === "error" && kernel.saved) {
+        noFloats = true;
+        shell.error(null);
+      }
       if (!blob || !fits(blob.meta)) return;
       self.maps?.addFull(blob);
       emit("full");
     });
     kernel.on("compare", compared);
-    kernel.onStatus(() => {
-      refused.clear();
-      emit("stale");
-    });
+    kernel.onStatus(() => emit("stale"));
     readLayers();
     readImages();
     readMaps();
@@ -191,7 +192,7 @@ export function createSession(shell: Shell) {
   function need(channels: readonly number[]): void {
     const { maps } = self;
     if (!maps || self.stale || self.alone) return;
-    const missing = channels.filter((c) => !maps.maps.has(c) && !refused.has(c));
+    const missing = channels.filter((c) => !maps.maps.has(c));
     if (missing.length === 0 || missing.every((c) => wish.includes(c))) return;
     wish = missing.slice(0, PAGE);
     const { layer, image } = maps;
@@ -201,7 +202,7 @@ export function createSession(shell: Shell) {
   /** See to it that one channel comes as floats, with its weights. */
   function needFull(channel: number): void {
     const { maps } = self;
-    if (!maps || self.stale || self.alone || maps.full.has(channel)) return;
+    if (!maps || self.stale || kernel.state.offline || noFloats || maps.full.has(channel)) return;
     const { layer, image } = maps;
     kernel.ask("channel", { layer, image, channel }, { replace: true });
   }
@@ -258,7 +259,7 @@ export function createSession(shell: Shell) {
     self.refusal = null;
     look = null;
     wish = [];
-    refused.clear();
+    noFloats = false;
     self.comparison = null;
     self.hover = null;
     sortChannels();
@@ -274,10 +275,7 @@ export function createSession(shell: Shell) {
     if (self.stale) readMaps();
     if (self.stale && self.layer.get()) {
       const args = { layer: self.layer.get(), image: self.image.get() };
-      // A saved page has one answer per layer and image: it is asked for by the same words always.
-      const order = kernel.saved
-        ? { sort: "index", hide_dead: false }
-        : { sort: self.sort.get(), hide_dead: self.hideDead.get() };
+      const order = { sort: self.sort.get(), hide_dead: self.hideDead.get() };
       kernel.ask("layer", { ...args, ...order }, { replace: true });
     }
     emit("stale");

@@ -46,28 +46,17 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
   }
 
   function follow(): void {
-    const { stale, refusal, alone, maps, order } = session;
+    const { stale, refusal, maps, order } = session;
     clearTimeout(timer);
     if (!stale) delete area.dataset.stale;
-    else timer = setTimeout(() => dim(), maps ? DIM_MS : 0);
-    const lost = stale && (refusal !== null || alone);
+    else timer = setTimeout(() => area.toggleAttribute("data-stale", true), maps ? DIM_MS : 0);
+    const lost = stale && (refusal !== null || session.shell.channel.state.offline !== null);
     const empty = !stale && order.length === 0;
     note.hidden = !lost && !empty;
     area.toggleAttribute("data-lost", lost);
-    if (lost) text(note, refusal ?? whyNot());
-    else if (empty) text(note, "All channels of this layer are dead; nothing is left to show.");
+    if (lost) text(note, refusal ?? `The maps of ${session.layer.get()} were not saved.`);
+    else if (empty) text(note, "All channels of this layer are dead.");
   }
 
-  function whyNot(): string {
-    const { layer, shell } = session;
-    const name = layer.get();
-    return shell.channel.state.saved
-      ? `The maps of ${name} were not saved in this file.`
-      : `The maps of ${name} were not saved; they come when the kernel is back.`;
-  }
-
-  function dim(): void {
-    area.dataset.stale = "";
-  }
   return { element };
 }

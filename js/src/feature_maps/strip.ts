@@ -50,13 +50,8 @@ export function createStrip(session: Session) {
       item.tabIndex = chosen ? 0 : -1;
       if (!chosen) continue;
       if (focus) item.focus({ preventScroll: true });
-      const { offsetLeft, offsetWidth } = item;
-      const { scrollLeft, clientWidth } = element;
       // Only the strip scrolls, not the notebook around it.
-      if (offsetLeft < scrollLeft) element.scrollLeft = offsetLeft - 4;
-      else if (offsetLeft + offsetWidth > scrollLeft + clientWidth) {
-        element.scrollLeft = offsetLeft + offsetWidth - clientWidth + 4;
-      }
+      element.scrollLeft = item.offsetLeft - element.clientWidth / 2;
     }
   }
 

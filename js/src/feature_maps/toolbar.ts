@@ -29,7 +29,6 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
   const scales = select<Scale>(
     {
       label: "scale",
-      title: "Which values the ends of the colours stand for",
       options: SCALES,
       value: scale.get(),
       onChange: (v) => scale.set(v),
@@ -48,7 +47,6 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
   const contrast = slider(
     {
       label: "contrast",
-      title: "Narrows the range of values that the colours show",
       min: 0,
       max: 100,
       value: 0,
@@ -86,6 +84,9 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
       (control as { value: unknown }).value = value;
     });
   }
+  session.on(["maps", "order"], () => {
+    size.value = grid.size;
+  });
   const gridOnly = [sorts.el, dead.el, size.el];
   session.on(["channel"], () => {
     const open = session.channel.get() !== null;

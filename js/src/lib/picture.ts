@@ -1,6 +1,6 @@
 // A picture with boxes and a coloured map over it, on one canvas as wide as its place allows.
 
-import { surface } from "./tiles.ts";
+import { pixelCanvas, surface } from "./tiles.ts";
 
 /** Half-open rows and columns of the picture, as the kernel counts them. */
 export interface Box {
@@ -12,18 +12,12 @@ export interface Box {
 
 /** A picture as rows of RGB bytes, as a canvas of one pixel each. */
 export function rgbCanvas(rgb: Uint8Array, width: number, height: number): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, width);
-  canvas.height = Math.max(1, height);
-  const image = new ImageData(canvas.width, canvas.height);
-  for (let from = 0, to = 0; from < width * height * 3; from += 3, to += 4) {
-    image.data[to] = rgb[from] as number;
-    image.data[to + 1] = rgb[from + 1] as number;
-    image.data[to + 2] = rgb[from + 2] as number;
-    image.data[to + 3] = 255;
-  }
-  canvas.getContext("2d")?.putImageData(image, 0, 0);
-  return canvas;
+  const byte = (i: number) => rgb[i] as number;
+  return pixelCanvas(width, height, (pixels) => {
+    for (let i = 0; i < pixels.length; i++) {
+      pixels[i] = 0xff000000 | (byte(3 * i + 2) << 16) | (byte(3 * i + 1) << 8) | byte(3 * i);
+    }
+  });
 }
 
 export type Picture = ReturnType<typeof createPicture>;

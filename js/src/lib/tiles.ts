@@ -31,7 +31,8 @@ export const HATCH: readonly [number, number] = [0xff8433d6, 0xffffffff];
 
 const WIDEST = 4096;
 
-/** Colour one map, taking every `step`-th cell, into packed pixels `stride` apart per row. */
+/** Colour one map, taking every `step`-th cell, into packed pixels `stride` apart per row; entry
+ * 255 of `lut` is used up for the hatch. */
 export function colourise(
   codes: Uint8Array,
   width: number,
@@ -43,32 +44,12 @@ export function colourise(
   step = 1,
 ): void {
   const hatched = codes.includes(255);
-  let row = offset;
-  for (let y = step >> 1; y < height; y += step) {
-    let place = row;
-    for (let x = (step >> 1) + y * width, end = (y + 1) * width; x < end; x += step) {
-      out[place++] = lut[codes[x] as number] as number;
-    }
-    row += stride;
-  }
-  if (hatched) hatch(codes, width, height, out, offset, stride, step);
-}
-
-/** Cells that are not a number, after the others: they are rare, and the others should be quick. */
-function hatch(
-  codes: Uint8Array,
-  width: number,
-  height: number,
-  out: Uint32Array,
-  offset: number,
-  stride: number,
-  step: number,
-): void {
   for (let y = step >> 1, row = 0; y < height; y += step, row++) {
-    for (let x = step >> 1, column = 0; x < width; x += step, column++) {
-      if (codes[y * width + x] === 255) {
-        out[offset + row * stride + column] = HATCH[(row + column) & 1] as number;
-      }
+    let place = offset + row * stride;
+    let parity = row;
+    for (let x = (step >> 1) + y * width, end = (y + 1) * width; x < end; x += step) {
+      if (hatched) lut[255] = HATCH[parity++ & 1] as number;
+      out[place++] = lut[codes[x] as number] as number;
     }
   }
 }
@@ -92,7 +73,7 @@ export function createTilePainter() {
   let image: ImageData | null = null;
   // Read-frequently keeps the atlas in plain memory, where writing pixels is a copy.
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  return { paint, clear };
+  return { paint };
 
   /** Paint maps of `mapWidth` x `mapHeight` cells; the canvas has been cleared by the caller. */
   function paint(
@@ -134,30 +115,33 @@ export function createTilePainter() {
       target.drawImage(canvas, fromX, fromY, cellsX, cellsY, x, y, width, height);
     });
   }
-
-  /** Give the memory back. */
-  function clear(): void {
-    image = null;
-    canvas.width = canvas.height = 0;
-  }
 }
 
-/** One map as a canvas of its own, one pixel a cell: to be drawn large or laid over a picture. */
+/** A canvas of its own with one pixel a cell, filled by `write`. */
+export function pixelCanvas(
+  width: number,
+  height: number,
+  write: (pixels: Uint32Array) => void,
+): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  const image = new ImageData(width, height);
+  write(new Uint32Array(image.data.buffer));
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** One map as a canvas of one pixel a cell: to be drawn large or laid over a picture. */
 export function mapCanvas(
   map: QuantisedMap,
   width: number,
   height: number,
   look: Look,
 ): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, width);
-  canvas.height = Math.max(1, height);
-  const image = new ImageData(canvas.width, canvas.height);
-  const [a, b] = look.range(map);
-  const lut = codeLut(map.lo, map.hi, a, b, look.colours);
-  colourise(map.codes, width, height, lut, new Uint32Array(image.data.buffer));
-  canvas.getContext("2d")?.putImageData(image, 0, 0);
-  return canvas;
+  const lut = codeLut(map.lo, map.hi, ...look.range(map), look.colours);
+  const write = (pixels: Uint32Array) => colourise(map.codes, width, height, lut, pixels);
+  return pixelCanvas(width, height, write);
 }
 
 /** Quantise floats as the kernel does: codes 0..254 from the smallest to the largest, 255 for NaN. */
