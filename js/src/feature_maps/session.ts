@@ -1,57 +1,18 @@
 // What one view of the widget knows and wants: traits, the maps at hand, questions under way.
 // The parts (ribbon, grid, ...) read it and listen to it; none of them talks to the kernel itself.
 
-import { array, type NdArray, type Packed, unpack } from "../lib/codec.ts";
+import { array, type Packed, unpack } from "../lib/codec.ts";
 import { DIVERGING, displayRange, resolve, type Scale, table } from "../lib/colormap.ts";
 import type { Reply } from "../lib/messages.ts";
-import type { Box } from "../lib/picture.ts";
 import type { Look } from "../lib/tiles.ts";
 import type { Shell } from "../lib/view.ts";
 import type { Comparison } from "./compare.ts";
 import { type LayerMaps, type LayerRow, readLayerMaps, readQuantised } from "./layer_maps.ts";
 import { narrow } from "./layout.ts";
 import { orderChannels, type Sort } from "./order.ts";
+import type { Hover, Images, Prediction, Topic } from "./topics.ts";
 
-export interface Prediction {
-  index: number;
-  label: string;
-  logit: number;
-  probability: number;
-}
-
-/** The trait `_images`. */
-export interface Images {
-  names: string[];
-  predictions: Prediction[][];
-  size: [number, number];
-  pictures: NdArray<"uint8">;
-}
-
-/** What the pointer is on. */
-export interface Hover {
-  channel: number;
-  y: number;
-  x: number;
-  value: number;
-  exact: boolean;
-  box: Box | null;
-}
-
-/** layers: the network; images; maps: other maps than before; more: some further maps; stale: the
- * shown maps are no longer, or again, the wanted ones; order; look: colours; full: one channel's
- * floats; compare; channel: another one is open; hover. */
-export type Topic =
-  | "layers"
-  | "images"
-  | "maps"
-  | "more"
-  | "stale"
-  | "order"
-  | "look"
-  | "full"
-  | "compare"
-  | "channel"
-  | "hover";
+export type { Hover, Images, Prediction, Topic };
 
 /** Most channels one question of lane "more" may name. */
 const PAGE = 256;
