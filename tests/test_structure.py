@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import nbcnnviz
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "nbcnnviz"
 PYTHON = sorted(PACKAGE.rglob("*.py"))
+SCORECARD = ROOT / "tests" / "README.md"
 TYPESCRIPT = sorted((ROOT / "js" / "src").rglob("*.ts"))
 STEMS = sorted(p.stem for p in (PACKAGE / "widgets").glob("*.py") if not p.stem.startswith("_"))
 
@@ -167,3 +169,15 @@ def test_importing_loads_nothing_heavy():
         [sys.executable, "-c", code, *heavy], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_the_scorecard_names_tests_that_exist():
+    text = SCORECARD.read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
+    assert rows == [str(number) for number in range(1, 25)]
+    tests = re.findall(r"`([\w./]+\.(?:py|ts|mjs))(?:::(\w+))?`", text)
+    assert tests
+    for file, test in tests:
+        path = SCORECARD.parent / file
+        assert path.is_file(), file
+        assert not test or f"def {test}(" in path.read_text("utf-8"), f"{file}::{test}"
