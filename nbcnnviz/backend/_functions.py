@@ -79,7 +79,8 @@ _KINDS: dict[str, tuple[str, Rule, str]] = {
         "addcdiv where masked_fill fma expm1 log1p nan_to_num",
     ),
     "resize": ("resize", rules.interpolation, "interpolate upsample"),
-    "shuffle": ("resize", moves.reindexing, "pixel_shuffle pixel_unshuffle"),
+    "shuffle": ("resize", moves.reindexing, "pixel_shuffle"),
+    "unshuffle": ("resize", moves.unshuffling, "pixel_unshuffle"),
     "grid": ("resize", rules.unknown, "grid_sample affine_grid"),
     "pad": ("other", moves.padding, "pad"),
     "reindex": (
@@ -90,9 +91,10 @@ _KINDS: dict[str, tuple[str, Rule, str]] = {
 }
 
 _MOVES: dict[Rule, str] = {
-    rules.elementwise: "contiguous to type type_as float double half bfloat16 clone detach cpu "
-    "cuda data requires_grad dropout dropout1d dropout2d dropout3d alpha_dropout "
-    "feature_dropout feature_alpha_dropout alias positive real "
+    rules.converted: "contiguous to type type_as float double half bfloat16 clone detach cpu "
+    "cuda data alias positive real",
+    rules.elementwise: "dropout dropout1d dropout2d dropout3d alpha_dropout "
+    "feature_dropout feature_alpha_dropout "
     "gt lt ge le eq ne isnan isfinite isinf logical_not logical_and logical_or bool int long "
     "copy fill zero bernoulli",
     moves.permutation: "permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._rules import Call, unknown
+from ._rules import Call, first_or_constant, unknown
 from ._state import Shape, Sight, State, broadcast, flattened, frame_of, fresh, joined, tidy
 from .receptive_field import Axis, Ints
 
@@ -39,9 +39,7 @@ def _no(place: int | None) -> int:
 
 def reshaping(call: Call) -> State:
     """view, reshape, flatten, squeeze: a dimension that is neither split nor merged stays."""
-    state = call.first
-    if state is None:
-        return unknown(call)
+    state = first_or_constant(call)
     places = _same_dimensions(state.shape, call.shape)
     y = places.get(_no(state.y))
     x = places.get(_no(state.x))
@@ -78,9 +76,7 @@ def _same_dimensions(old: Shape, new: Shape) -> dict[int, int]:
 
 def expansion(call: Call) -> State:
     """expand: broadcasting by itself."""
-    state = call.first
-    if state is None:
-        return unknown(call)
+    state = first_or_constant(call)
     return replace(broadcast([state], call.shape), origin=state.origin, bounds=state.bounds)
 
 
@@ -181,8 +177,23 @@ def reindexing(call: Call) -> State:
         return flattened([state], call.shape)
     seen = state.sight
     sight = Sight(_between(seen.rows, rows), _between(seen.columns, columns))
-    exact = state.exact and state.which is None
+    # Where rows went to different channels this is a bound for the single channel.
+    parted = any(not np.array_equal(*bounds) for bounds in (rows, columns))
+    exact = state.exact and state.which is None and not parted
     return State(call.shape, y, x, (sight,), None, exact, state.origin, state.bounds)
+
+
+def unshuffling(call: Call) -> State:
+    """pixel_unshuffle: the rows and columns of each block become channels."""
+    state, factor = call.first, call.arg(1, "downscale_factor")
+    if state is None or (state.y, state.x) != (2, 3) or state.which is not None:
+        return reindexing(call)
+    h, w = (np.arange(n) * factor for n in call.shape[2:])
+    seen = state.sight
+    steps = [(dy, dx) for dy in range(factor) for dx in range(factor)]
+    sights = tuple(Sight(seen.rows.pick(h + dy), seen.columns.pick(w + dx)) for dy, dx in steps)
+    which = np.tile(np.arange(len(sights)), state.shape[1]).reshape(1, -1, 1, 1)
+    return tidy(State(call.shape, 2, 3, sights, which, state.exact))
 
 
 def _moved_axis(call: Call, state: State, dim: int) -> tuple[tuple[Ints, Ints], int | None]:
@@ -244,8 +255,8 @@ def padding(call: Call) -> State:
 
     def shifted(axis: Axis, old: Axis, dim: int | None) -> Axis:
         before = pads[2 * (ndim - 1 - _no(dim))] if 2 * (ndim - 1 - _no(dim)) < len(pads) else 0
-        if not old.affine:
-            return axis
+        if not old.affine or call.arg(2, "mode", "constant") != "constant":
+            return replace(axis, affine=None)
         size, step, offset = old.affine
         return replace(axis, affine=(size, step, offset - before * step))
 

@@ -71,6 +71,22 @@ def elementwise(call: Call) -> State:
     return broadcast(call.known, call.shape)
 
 
+def converted(call: Call) -> State:
+    """The first argument in another form; a second one only lends its type or shape."""
+    return first_or_constant(call)
+
+
+def first_or_constant(call: Call) -> State:
+    """What is known of the first argument.
+
+    Raises:
+        NotDependentError: it is a constant; the call read only the shape of the others.
+    """
+    if call.first is None:
+        raise NotDependentError
+    return call.first
+
+
 def nothing(call: Call) -> State:
     """Does not read the values of its arguments: zeros_like, new_ones."""
     raise NotDependentError
@@ -208,14 +224,15 @@ def interpolation(call: Call) -> State:
 def _weighted(call: Call, axis: Axis, i: int) -> Axis:
     """Ask the function itself: each input position is a channel with a single one in it."""
     probe = torch.eye(axis.n, dtype=torch.float64)[None]
-    probe = probe[..., None] if i == 0 else probe[:, :, None]
+    # Two cells wide: PyTorch 2.15 gets antialiased maps of a single column wrong.
+    probe = torch.stack([probe, probe], 3 if i == 0 else 2)
     options = dict(
         zip(("size", "scale_factor", "mode", "align_corners"), call.args[1:], strict=False)
     )
     options.update({k: v for k, v in call.kwargs.items() if k != "input"})
     n = call.shape[2 + i]
     if options.get("size") is not None:
-        options["size"] = (n, 1) if i == 0 else (1, n)
+        options["size"] = (n, 2) if i == 0 else (2, n)
     out = F.interpolate(probe, **options)
     # (inputs, outputs)
     weights = (out[0, :, :, 0] if i == 0 else out[0, :, 0, :]).numpy()

@@ -13,6 +13,7 @@ from .receptive_field import Axis
 
 Shape = tuple[int, ...]
 Which = npt.NDArray[np.int64]
+_LAYOUTS = ((2, 3), (1, 2))
 
 
 class Sight(NamedTuple):
@@ -69,7 +70,7 @@ class State:
     @property
     def maps(self) -> bool:
         """Whether this is a stack of maps, (N, C, H, W) or (N, H, W, C)."""
-        return len(self.shape) == 4 and (self.y, self.x) in ((2, 3), (1, 2))
+        return len(self.shape) == 4 and self.shape[0] == 1 and (self.y, self.x) in _LAYOUTS
 
     @property
     def channels_last(self) -> bool:

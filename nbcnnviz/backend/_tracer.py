@@ -71,7 +71,7 @@ class Tracer(Walk):
         self.found: list[Found] = []
         self._observe = observe
         self._constant: State | None = None
-        self._states: dict[int, tuple[weakref.ref[Tensor], State | None]] = {}
+        self._states: dict[int, tuple[weakref.ref[Tensor], State | None, bool]] = {}
         self._weights = {id(t): t for m in root.modules() for t in _tensors_of(m)}
         self._image = State.image(tuple(image.shape))
         self._remember(image, self._image)
@@ -79,36 +79,33 @@ class Tracer(Walk):
 
     # -- what is known of tensors --------------------------------------------------------------
 
-    def _remember(self, tensor: Tensor, state: State | None) -> None:
+    def _remember(self, tensor: Tensor, state: State | None, clear: bool = True) -> None:
         # Weak: a pass that kept every tensor alive would need the memory of all layers at once.
-        self._states[id(tensor)] = weakref.ref(tensor), state
+        self._states[id(tensor)] = weakref.ref(tensor), state, clear
 
-    def _recall(self, tensor: Tensor) -> tuple[bool, State | None]:
+    def _recall(self, tensor: Tensor) -> tuple[State | None, bool]:
+        """Its state, None for a constant; and whether we know where it came from."""
         entry = self._states.get(id(tensor))
         if entry is not None and entry[0]() is tensor:
-            return True, entry[1]
-        return id(tensor) in self._weights, None
+            return entry[1], entry[2]
+        # Otherwise a constant out of some variable, or made by TorchScript, an autograd function.
+        return None, id(tensor) in self._weights
 
     def _state(self, tensor: Tensor) -> State | None:
-        return self._recall(tensor)[1]
+        return self._recall(tensor)[0]
 
-    def _states_of(self, tensors: list[Tensor]) -> list[State | None]:
-        recalled = [self._recall(t) for t in tensors]
-        states = [state for _, state in recalled]
-        if tensors and not any(states):
-            # Nothing that came from a call we saw: made by TorchScript or an autograd function.
-            for i, (known, _) in enumerate(recalled):
-                if not known and tensors[i].is_floating_point() and tensors[i].dim() > 1:
-                    states[i] = self._unseen(tensors[i])
+    def _guess(self, tensors: list[Tensor]) -> list[State | None]:
+        """States of tensors of which at least one must depend on the image."""
+        states = [self._state(t) for t in tensors]
+        if not any(states):
+            for i, tensor in enumerate(tensors):
+                obscure = not self._recall(tensor)[1] and tensor.is_floating_point()
+                if obscure and tensor.dim() == 4:
+                    shape = tuple(tensor.shape)
+                    state = self._image.flat(shape, exact=False).laid_out(shape, 2, 3)
+                    self._remember(tensor, state)
+                    states[i] = state
         return states
-
-    def _unseen(self, tensor: Tensor) -> State:
-        shape = tuple(tensor.shape)
-        state = self._image.flat(shape, exact=False)
-        if len(shape) == 4:
-            state = state.laid_out(shape, 2, 3)
-        self._remember(tensor, state)
-        return state
 
     # -- functions ------------------------------------------------------------------------------
 
@@ -121,7 +118,9 @@ class Tracer(Walk):
         kwargs: dict[str, Any],
     ) -> Any:
         tensors = _tensors_in(args, kwargs)
-        states = self._states_of(tensors)
+        # Nobody convolves a constant.
+        certain = function.kind in ("conv", "pool", "norm", "resize")
+        states = self._guess(tensors) if certain else [self._state(t) for t in tensors]
         result = raw(*args, **kwargs)
         out = first_tensor(result)
         if function.name == "setitem":
@@ -129,7 +128,8 @@ class Tracer(Walk):
         if out is None:
             return result
         if not any(states):
-            _each_tensor(result, lambda t: self._remember(t, None))
+            clear = all(self._recall(t)[1] for t in tensors)
+            _each_tensor(result, lambda t: self._remember(t, None, clear))
             return result
         frame.memory.setdefault("work", False)
         call = Call(function.name, raw, args, kwargs, out, tensors, states)
@@ -223,7 +223,7 @@ class Tracer(Walk):
 
     def entered(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         tensors = _tensors_in(args, kwargs)
-        self._states_of(tensors)
+        self._guess(tensors)
         seen = [(t, s) for t in tensors if (s := self._state(t)) is not None]
         frame.memory["inputs"] = [(t, t._version, s) for t, s in seen]
 
@@ -235,9 +235,9 @@ class Tracer(Walk):
             outer["work"] = True
         if tensor is None:
             return
-        known, state = self._recall(tensor)
+        state, clear = self._recall(tensor)
         if state is None:
-            if known or not inputs:
+            if clear or not inputs:
                 return
             # Computed out of sight (TorchScript, an autograd function) from what we do know.
             state = flattened([s for _, _, s in inputs], tuple(tensor.shape))

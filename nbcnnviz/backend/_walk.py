@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.overrides import TorchFunctionMode
 
 from ._functions import Function, describe
@@ -45,8 +46,11 @@ def call_name(path: str, call: int) -> str:
 
 
 def named_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Like `root.named_modules()`, and also what lies in plain lists, tuples and dicts."""
-    waiting = list(root.named_modules())
+    """Like `root.named_modules()`, and also what lies in plain lists, tuples and dicts.
+
+    Without scripted modules, which take no hooks.
+    """
+    waiting = [(p, m) for p, m in root.named_modules() if not isinstance(m, ScriptModule)]
     seen = {id(module) for _, module in waiting}
     while waiting:
         path, module = waiting.pop(0)
@@ -56,7 +60,7 @@ def named_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
                 continue
             for name, hidden in _inside(value, f"{path}.{key}" if path else key, 3):
                 for inner, part in hidden.named_modules():
-                    if id(part) not in seen:
+                    if id(part) not in seen and not isinstance(part, ScriptModule):
                         seen.add(id(part))
                         waiting.append((f"{name}.{inner}" if inner else name, part))
 

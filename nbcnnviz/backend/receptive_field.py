@@ -93,7 +93,7 @@ class Axis:
         """Position i is a copy of position index[i]; of nothing where that is negative."""
         affine = None
         steps = np.unique(np.diff(index))
-        if self.affine and len(steps) <= 1 and len(index) and index.min() >= 0:
+        if self.affine and len(steps) <= 1 and len(index) and steps.min(initial=index[0]) >= 0:
             size, step, offset = self.affine
             jump = int(steps[0]) if len(steps) else 1
             affine = (size, jump * step, offset + int(index[0]) * step)
