@@ -31,6 +31,8 @@ def execute(path: Path) -> nbformat.NotebookNode:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
+        # The kernel's advice on transports is not about the tour.
+        extra_arguments=["--log-level=ERROR"],
     )
     return client.execute()
 
