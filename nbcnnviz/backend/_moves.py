@@ -28,8 +28,8 @@ def permutation(call: Call) -> State:
     order = [n - 2 for n in call.function(probe, *arguments, **kwargs).shape]
     which = None if state.which is None else state.which.transpose(order)
     places = {d: i for i, d in enumerate(order)}
-    return replace(
-        state, shape=call.shape, y=places.get(_no(state.y)), x=places.get(_no(state.x)), which=which
+    return state.but(
+        shape=call.shape, y=places.get(_no(state.y)), x=places.get(_no(state.x)), which=which
     )
 
 
@@ -77,7 +77,7 @@ def _same_dimensions(old: Shape, new: Shape) -> dict[int, int]:
 def expansion(call: Call) -> State:
     """expand: broadcasting by itself."""
     state = first_or_constant(call)
-    return replace(broadcast([state], call.shape), origin=state.origin, bounds=state.bounds)
+    return broadcast([state], call.shape).but(origin=state.origin, bounds=state.bounds)
 
 
 def concatenation(call: Call) -> State:
@@ -162,7 +162,7 @@ def sliced(state: State, index: Sequence[Any], shape: Shape) -> State:
     which = None if state.which is None else state.which[tuple(frame)]
     exact = cut.exact
     # A dropped dimension has one row left, which loses nothing.
-    return tidy(replace(cut.moved(shape, places, which), exact=exact))
+    return tidy(cut.moved(shape, places, which).but(exact=exact))
 
 
 def reindexing(call: Call) -> State:
@@ -246,10 +246,10 @@ def padding(call: Call) -> State:
     touched = {ndim - 1 - i // 2 for i, n in enumerate(pads) if n}
     if touched <= {state.y, state.x} and state.which is not None:
         sights = tuple(
-            reindexing(replace(call, states=[replace(state, sights=(s,), which=None)])).sights[0]
+            reindexing(replace(call, states=[state.but(sights=(s,), which=None)])).sights[0]
             for s in state.sights
         )
-        made = replace(made, sights=sights, which=state.which)
+        made = made.but(sights=sights, which=state.which)
     if made.y is None:
         return made
 
@@ -267,4 +267,4 @@ def padding(call: Call) -> State:
             made.sights, old if len(old) == len(made.sights) else [state.sight], strict=True
         )
     )
-    return fresh(replace(made, sights=sights))
+    return fresh(made.but(sights=sights))

@@ -142,7 +142,7 @@ def _by_group(state: State, groups: int, shape: Shape) -> State:
             sight = sight.merge(state.sights[code])
         sights.append(sight)
     which = np.repeat(np.arange(groups), shape[1] // groups).reshape(1, -1, 1, 1)
-    return tidy(replace(state, sights=tuple(sights), which=which))
+    return tidy(state.but(sights=tuple(sights), which=which))
 
 
 def transposed_convolution(call: Call) -> State:
@@ -268,7 +268,7 @@ def reduction(call: Call) -> State:
     if which is not None and not kept:
         which = which.squeeze(tuple(gone))
     made = made.moved(call.shape, {d: i for i, d in enumerate(left)}, which)
-    return fresh(replace(made, exact=state.exact))
+    return fresh(made.but(exact=state.exact))
 
 
 def along(call: Call) -> State:
@@ -334,7 +334,7 @@ def linear(call: Call) -> State:
     last = len(state.shape) - 1
     if last in (state.y, state.x):
         return fresh(state.flat(call.shape))
-    return fresh(replace(state.uniform(), shape=call.shape))
+    return fresh(state.uniform().but(shape=call.shape))
 
 
 def assignment(call: Call) -> State:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 from torch.nn.modules import activation, pooling
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
@@ -76,6 +77,7 @@ class Tracer(Walk):
         self._image = State.image(tuple(image.shape))
         self._remember(image, self._image)
         self._count = 0
+        self._sizes: dict[int, dict[int, int]] = {}
 
     # -- what is known of tensors --------------------------------------------------------------
 
@@ -131,12 +133,12 @@ class Tracer(Walk):
             clear = all(self._recall(t)[1] for t in tensors)
             _each_tensor(result, lambda t: self._remember(t, None, clear))
             return result
-        frame.memory.setdefault("work", False)
         call = Call(function.name, raw, args, kwargs, out, tensors, states)
-        if function.name in PARTS:
-            self._parts(call, result)
-        else:
-            self._follow(frame, function, call, result)
+        with torch._C.DisableTorchFunction():  # modes further out need not hear what we do
+            if function.name in PARTS:
+                self._parts(call, result)
+            else:
+                self._follow(frame, function, call, result)
         return result
 
     def _follow(self, frame: Frame, function: Function, call: Call, result: Any) -> None:
@@ -153,10 +155,10 @@ class Tracer(Walk):
             # Called in a way the rule does not foresee: an upper bound, and `exact` says so.
             state = flattened(call.known, call.shape)
         if not function.moves:
-            state = replace(state, origin=self._count, bounds=bounds(call))
+            state = state.but(origin=self._count, bounds=bounds(call))
             frame.memory["work"] = True
         elif state.origin < 0 and call.known:
-            state = replace(state, origin=call.known[0].origin)
+            state = state.but(origin=call.known[0].origin)
         _each_tensor(result, lambda t: self._remember(t, _resized(state, t)))
         self._remember(call.out, state)
         self._tell_base(call, state)
@@ -225,7 +227,7 @@ class Tracer(Walk):
         tensors = _tensors_in(args, kwargs)
         self._guess(tensors)
         seen = [(t, s) for t in tensors if (s := self._state(t)) is not None]
-        frame.memory["inputs"] = [(t, t._version, s) for t, s in seen]
+        frame.memory["inputs"] = [(t, version(t), s) for t, s in seen]
 
     def left(self, frame: Frame, output: Any) -> None:
         inputs = frame.memory.pop("inputs")
@@ -257,7 +259,7 @@ class Tracer(Walk):
         return state.laid_out(tuple(tensor.shape), like.y, like.x)
 
     def _found_module(self, frame: Frame, out: Tensor, state: State, inputs: list[Any]) -> None:
-        same = any(out is t and out._version == version for t, version, _ in inputs)
+        same = any(out is t and version(out) == before for t, before, _ in inputs)
         idle = same or not frame.memory.get("work")
         # Some normalisations hold an activation, which may be none: timm's BatchNormAct2d.
         kind = kind_of(frame.module)
@@ -285,7 +287,7 @@ class Tracer(Walk):
                 kind,
                 type(frame.module).__name__,
                 int(number or 1),
-                sum(p.numel() for p in frame.module.parameters()),
+                sum(self._parameters(frame.module).values()),
                 leaf,
                 idle,
                 state,
@@ -293,6 +295,19 @@ class Tracer(Walk):
             ),
             out,
         )
+
+    def _parameters(self, module: nn.Module) -> dict[int, int]:
+        """The sizes of a module's parameters by identity, since some are shared."""
+        known = self._sizes.get(id(module))
+        if known is None:
+            known = {id(p): p.numel() for p in module._parameters.values() if p is not None}
+            for child in module._modules.values():
+                if isinstance(child, ScriptModule):
+                    known.update((id(p), p.numel()) for p in child.parameters())
+                elif child is not None:
+                    known.update(self._parameters(child))
+            self._sizes[id(module)] = known
+        return known
 
 
 def kind_of(module: nn.Module) -> str:
@@ -333,6 +348,11 @@ def _each_tensor(result: Any, visit: Callable[[Tensor], None]) -> None:
         visit(tensor)
 
 
+def version(tensor: Tensor) -> int:
+    """How often the tensor was written to; tensors made in inference mode do not count that."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
 def as_maps(tensor: Tensor, channels_last: bool) -> Tensor:
     """(N, H, W, C) as (N, C, H, W); a view."""
     return tensor.permute(0, 3, 1, 2) if channels_last else tensor
@@ -348,6 +368,8 @@ def shape_of(state: State) -> tuple[int, ...]:
 
 def run(root: nn.Module, image: Tensor, observe: Observer | None = None) -> Tracer:
     """Run the network on the image (1, C, H, W) once, without gradients."""
+    if image.is_inference():  # such a tensor could not be worked on in place
+        image = image.clone()
     tracer = Tracer(root, image, observe)
     with torch.no_grad(), tracer:
         root(image)

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from . import _tracer, layers
-from ._tracer import Found
+from ._tracer import Found, version
 from .layers import Layer
 
 if TYPE_CHECKING:
@@ -96,11 +98,11 @@ class _Observer:
         if found.noop:
             return
         last = self._last
-        if last is not None and last[0]() is output and last[1] == output._version:
+        if last is not None and last[0]() is output and last[1] == version(output):
             facts = last[2]
         else:
             facts = _measure(output.detach(), found)
-            self._last = weakref.ref(output), output._version, facts
+            self._last = weakref.ref(output), version(output), facts
         if found.name not in self._sums:
             self._sums[found.name] = _Sums()
         self._sums[found.name].add(facts)
@@ -114,7 +116,7 @@ class _Facts:
     variance: float
     low: float
     high: float
-    dead: Tensor
+    dead: npt.NDArray[np.bool_]
     """(C,) every activation is 0."""
     flat: int | None
     nan: int
@@ -133,39 +135,40 @@ def _measure(output: Tensor, found: Found) -> _Facts:
         values, along = values.reshape(-1, 1), 1
     # Two calls: aminmax along a dimension takes fifty times as long on a CPU.
     lows, highs = values.amin(along), values.amax(along)
-    dead = (lows == 0) & (highs == 0)
+    # (C,) each; single small numbers are quicker in NumPy
+    ends = torch.stack([lows, highs]).to("cpu", torch.float64).numpy()
+    dead = np.logical_not(ends.any(axis=0))
     flat = None
     if state.bounds is not None:
         under, over = state.bounds
-        high = (values >= over).sum() if over is not None else 0
-        low = (values <= under).sum() if under is not None else 0
-        flat = int(high + low)
+        above = (values >= over).sum() if over is not None else 0
+        below = (values <= under).sum() if under is not None else 0
+        flat = int(above + below)
     line = values.reshape(-1)
-    total, squares = line.sum(), torch.dot(line, line)
-    # One transfer from the device for all.
-    low_, high_, sum_, squares_ = torch.stack([lows.min(), highs.max(), total, squares]).tolist()
-    if not all(map(math.isfinite, (low_, high_, sum_, squares_))):
+    total, squares = float(line.sum()), float(torch.dot(line, line))
+    low, high = float(ends[0].min()), float(ends[1].max())
+    if not all(map(math.isfinite, (low, high, total, squares))):
         return _measure_slowly(line, dead, flat)
-    mean = sum_ / line.numel()
-    variance = squares_ / line.numel() - mean * mean
+    mean = total / line.numel()
+    variance = squares / line.numel() - mean * mean
     if variance < 0.01 * mean * mean:  # too much cancels
         variance = float((line - mean).square_().mean())
-    return _Facts(line.numel(), mean, max(variance, 0), low_, high_, dead.cpu(), flat, 0, 0)
+    return _Facts(line.numel(), mean, max(variance, 0), low, high, dead, flat, 0, 0)
 
 
-def _measure_slowly(line: Tensor, dead: Tensor, flat: int | None) -> _Facts:
+def _measure_slowly(line: Tensor, dead: npt.NDArray[np.bool_], flat: int | None) -> _Facts:
     """With NaN or infinite values, or some whose squares overflow."""
     nan, inf = int(line.isnan().sum()), int(line.isinf().sum())
     finite = line[torch.isfinite(line)].double()
     if not len(finite):
-        return _Facts(0, 0.0, 0.0, math.inf, -math.inf, dead.cpu(), flat, nan, inf)
+        return _Facts(0, 0.0, 0.0, math.inf, -math.inf, dead, flat, nan, inf)
     return _Facts(
         len(finite),
         float(finite.mean()),
         float(finite.var(correction=0)),
         float(finite.min()),
         float(finite.max()),
-        dead.cpu(),
+        dead,
         flat,
         nan,
         inf,
@@ -197,7 +200,7 @@ class _Sums:
             std=math.sqrt(variance / max(count, 1)),
             minimum=min(f.low for f in facts) if count else 0.0,
             maximum=max(f.high for f in facts) if count else 0.0,
-            dead=100 * float(dead.float().mean()) if dead.numel() else 0.0,
+            dead=100 * float(dead.mean()) if dead.size else 0.0,
             saturated=100 * sum(flat) / max(every, 1) if flat else None,
             nan=sum(f.nan for f in facts),
             inf=sum(f.inf for f in facts),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,11 @@ class Axis:
         lo = np.arange(total)
         return cls(lo, lo + 1, total, (1, 1, 0))
 
+    @functools.cached_property
+    def _made(self) -> dict[Any, Any]:
+        """Windows and sums computed before: rows and columns of a square image are one axis."""
+        return {}
+
     @classmethod
     def whole(cls, total: int, n: int = 1) -> Axis:
         """n positions that see everything."""
@@ -45,24 +51,42 @@ class Axis:
     def n(self) -> int:
         return len(self.lo)
 
-    @property
+    @functools.cached_property
     def covers(self) -> bool:
         """Every position sees the whole image."""
         return bool((self.lo <= 0).all() and (self.hi >= self.total).all())
 
     def window(self, n: int, kernel: int, stride: int, before: int, dilation: int = 1) -> Axis:
         """n windows: a convolution or pooling, with `before` cells of padding at the start."""
-        # (n, kernel) the positions that each window reads
-        taps = np.arange(n)[:, None] * stride - before + np.arange(kernel) * dilation
+        key = n, kernel, stride, before, dilation
+        if key not in self._made:
+            self._made[key] = self._window(*key)
+        made: Axis = self._made[key]
+        return made
+
+    def _window(self, n: int, kernel: int, stride: int, before: int, dilation: int) -> Axis:
+        if (n, kernel, stride, before) == (self.n, 1, 1, 0):
+            return self
         affine = None
         if self.affine:
             size, step, offset = self.affine
-            affine = (
-                size + (kernel - 1) * dilation * step,
-                stride * step,
-                offset - before * step,
-            )
-        return self.taps(taps, affine)
+            affine = (size + (kernel - 1) * dilation * step, stride * step, offset - before * step)
+        start = np.arange(n) * stride - before
+        if not self.ordered:
+            return self.taps(start[:, None] + np.arange(kernel) * dilation, affine)
+        # First and last tap of each window that lies inside: what is between lies between.
+        last = start + (kernel - 1) * dilation
+        first = np.where(start < 0, start % dilation, start)
+        last = np.where(last >= self.n, self.n - 1 - (self.n - 1 - start) % dilation, last)
+        some = (first <= last) & (last >= 0) & (first < self.n)
+        lo = np.where(some, self.lo[np.where(some, first, 0)], self.total)
+        hi = np.where(some, self.hi[np.where(some, last, 0)], 0)
+        return Axis(lo, hi, self.total, affine)
+
+    @functools.cached_property
+    def ordered(self) -> bool:
+        """Later positions see neither earlier nor less far, as nearly always."""
+        return bool((np.diff(self.lo) >= 0).all() and (np.diff(self.hi) >= 0).all())
 
     def taps(self, taps: Ints, affine: Affine | None = None) -> Axis:
         """Position i depends on the positions taps[i, :]; those outside the axis do not count."""
@@ -125,10 +149,15 @@ class Axis:
         """Depends on what either depends on: a sum, a product, a concatenation of channels."""
         if self is other:
             return self
-        n = max(self.n, other.n)
-        a, b = self.expand(n), other.expand(n)
-        lo, hi = np.minimum(a.lo, b.lo), np.maximum(a.hi, b.hi)
-        return Axis(lo, hi, self.total, _merge_affine(a, b))
+        key = id(other)
+        if key not in self._made:
+            n = max(self.n, other.n)
+            a, b = self.expand(n), other.expand(n)
+            lo, hi = np.minimum(a.lo, b.lo), np.maximum(a.hi, b.hi)
+            # The other one is kept as well, so that its id stays its own.
+            self._made[key] = Axis(lo, hi, self.total, _merge_affine(a, b)), other
+        made: Axis = self._made[key][0]
+        return made
 
     def followed_by(self, other: Axis) -> Axis:
         """The positions of this axis, then those of another one."""

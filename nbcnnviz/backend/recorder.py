@@ -134,6 +134,8 @@ class Recorder(Walk):
         self._finished.clear()
         try:
             with torch.set_grad_enabled(self._keep_graph):
+                if x.is_inference():  # such a tensor could not be worked on in place
+                    x = x.clone()
                 if self._keep_graph:
                     x = x if x.requires_grad else x.detach().requires_grad_()
                     # The network may begin with an in-place operation, which a leaf forbids.

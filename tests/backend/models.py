@@ -221,7 +221,8 @@ class Shuffle(nn.Module):
             x = torch.cat((kept, conv(changed)), 1)
             n, c, h, w = x.shape
             x = x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, c, h, w)
-        return torch.cat([half(part) for half, part in zip(self.halves, x.chunk(2, 1))], 1)
+        first, second = x.chunk(2, 1)
+        return torch.cat([self.halves[0](first), self.halves[1](second)], 1)
 
 
 class Gate(nn.Module):

@@ -208,7 +208,11 @@ class Doubled(nn.Module):
 def test_autograd_functions_are_seen_through() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), Doubled(), nn.Conv2d(4, 2, 3))
     layers = trace(Network(model), X)
-    assert [(one.name, one.field.exact) for one in layers] == [("0", True), ("1", True), ("2", True)]
+    assert [(one.name, one.field.exact) for one in layers] == [
+        ("0", True),
+        ("1", True),
+        ("2", True),
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated.*")
@@ -257,7 +261,9 @@ def test_a_scripted_network_is_refused() -> None:
 
 def test_an_unknown_name_gets_the_nearest_ones() -> None:
     layers = trace(Network(make("in place")), X)
-    with pytest.raises(ValueError, match=r"layer='conv3': .* did you mean 'conv[12]' or 'conv[12]'"):
+    with pytest.raises(
+        ValueError, match=r"layer='conv3': .* did you mean 'conv[12]' or 'conv[12]'"
+    ):
         find(layers, "conv3")
     with pytest.raises(TypeError, match="layer: a int; give the name of a layer"):
         find(layers, 3)

@@ -21,7 +21,6 @@ from nbcnnviz.backend._walk import named_modules
 from nbcnnviz.backend.layers import Layer, make_layers
 from nbcnnviz.backend.receptive_field import Axis
 
-
 Watch = Callable[[Found, Tensor], Any]
 
 
@@ -192,10 +191,14 @@ def test_convnext_equals_the_oracle() -> None:
     assert check(model, (64, 48)) > 15
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "convnext_atto", "regnety_002"])
+SIDES = {"tf_efficientnet_lite0": (24, 17), "convnext_atto": (35, 32), "regnety_002": (24, 17)}
+
+
+@pytest.mark.parametrize("name", list(SIDES))
 def test_timm_models_equal_the_oracle(name: str) -> None:
+    # Small, since float64 is slow; the last layers see all of so small an image anyway.
     model = timm.create_model(name, pretrained=False)
-    assert check(model, (24, 17)) > 50
+    assert check(model, SIDES[name]) > 50
 
 
 def test_resnet_has_the_textbook_sizes() -> None:

@@ -230,13 +230,13 @@ def test_an_unknown_layer_is_refused_with_the_nearest_names() -> None:
             dict(record(net, X, ["/relu#7"]))
         with pytest.raises(ValueError, match="layer='fc': it puts out 5 numbers, not maps"):
             dict(record(net, X, ["conv1", "fc"]))
-    with pytest.raises(ValueError, match="layer='conv': .* did you mean 'conv[12]'"):
+    with pytest.raises(ValueError, match=r"layer='conv': .* did you mean 'conv[12]'"):
         Recorder(shadow(net.model), ["conv"])
     with pytest.raises(TypeError, match="layers: a int"):
         record(net, X, [3])
-    with Recorder(shadow(net.model), ["/gelu#1"]) as recorder:
-        with pytest.raises(ValueError, match="the network did not call it for this input"):
-            recorder.run(X)
+    missing = pytest.raises(ValueError, match="the network did not call it for this input")
+    with Recorder(shadow(net.model), ["/gelu#1"]) as recorder, missing:
+        recorder.run(X)
     with pytest.raises(ValueError, match="none of its layers puts out maps"):
         dict(record(Network(Perceptron()), X, ["net.1"]))
 
@@ -323,9 +323,7 @@ def test_a_unit_of_a_layer_can_be_traced_back_to_the_image() -> None:
         recorder.run(x)
     (got,) = torch.autograd.grad(recorder["conv2"].values[0, 1, 5, 5], x)
     y = X.clone().requires_grad_()
-    (expected,) = torch.autograd.grad(
-        model.conv2(F.relu(model.bn(model.conv1(y))))[0, 1, 5, 5], y
-    )
+    (expected,) = torch.autograd.grad(model.conv2(F.relu(model.bn(model.conv1(y))))[0, 1, 5, 5], y)
     torch.testing.assert_close(got, expected)
 
 

@@ -1,0 +1,157 @@
+"""Looking at a model while another thread trains it disturbs neither."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nbcnnviz import backend
+from nbcnnviz.backend import doctor
+from nbcnnviz.backend.network import Network
+
+STEPS = 100
+
+
+class Small(nn.Module):
+    """BatchNorm and dropout: training draws from the global random state at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, padding=1)
+        self.bn = nn.BatchNorm2d(8)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(8, 8, 3, padding=1)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn(self.conv1(x)))
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        return self.fc(F.dropout(x.mean((2, 3)), 0.3, self.training))
+
+
+def train(model: nn.Module, losses: list[float], each: Callable[[], Any] = lambda: None) -> None:
+    """100 steps on random pictures, as any user would."""
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    model.train()
+    for _ in range(STEPS):
+        x, y = torch.randn(8, 3, 12, 12), torch.randint(0, 4, (8,))
+        loss = F.cross_entropy(model(x), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+        each()
+
+
+def fresh() -> Small:
+    torch.manual_seed(5)
+    return Small()
+
+
+@pytest.fixture(autouse=True)
+def _own_random_state() -> Any:
+    with torch.random.fork_rng(devices=[]):
+        yield
+
+
+@pytest.mark.parametrize("trainer", ["main", "other"])
+def test_losses_are_equal_to_the_last_bit(trainer: str) -> None:
+    expected: list[float] = []
+    alone = fresh()
+    train(alone, expected)
+
+    model, losses = fresh(), []
+    net, image = Network(model), torch.rand(1, 3, 12, 12, generator=torch.Generator())
+    done, turns, problems = threading.Event(), [], []
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                look_once(net, image)
+                turns.append(1)
+        except Exception as error:
+            problems.append(error)
+
+    def work() -> None:
+        try:
+            train(model, losses)
+        finally:
+            done.set()
+
+    there, here = (look, work) if trainer == "main" else (work, look)
+    thread = threading.Thread(target=there)
+    thread.start()
+    here()
+    thread.join()
+    assert not problems and len(turns) >= 3
+    assert losses == expected
+    for key, value in alone.state_dict().items():
+        assert torch.equal(model.state_dict()[key], value), key
+    assert all(module.training for module in model.modules())
+
+
+def look_once(net: Network, image: Tensor) -> None:
+    net.__dict__.pop("_trace_cache", None)
+    names = [layer.name for layer in net.layers(image) if layer.spatial]
+    maps = backend.record(net, image, names)
+    for name in names:
+        # Of our single image, never one of the training batch of eight.
+        assert maps[name].dim() == 3
+    doctor.examine(net, image)
+    net.predict(image)
+
+
+def test_what_is_captured_is_of_our_image_alone() -> None:
+    """Weights that do not change: the maps are the same whatever the other thread feeds."""
+    torch.manual_seed(1)
+    model = Small()
+    net, image = Network(model), torch.rand(1, 3, 12, 12)
+    names = [layer.name for layer in net.layers(image) if layer.spatial]
+    expected = dict(backend.record(net, image, names))
+    done = threading.Event()
+
+    def feed() -> None:
+        x = torch.randn(1, 3, 12, 12)
+        with torch.no_grad():
+            while not done.is_set():
+                model.eval()(x)  # evaluation mode: BatchNorm's statistics stay
+
+    thread = threading.Thread(target=feed)
+    thread.start()
+    try:
+        for _ in range(30):
+            maps = dict(backend.record(net, image, names))
+            assert all(torch.equal(maps[name], expected[name]) for name in names)
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_two_threads_that_look_take_turns() -> None:
+    torch.manual_seed(2)
+    net = Network(Small())
+    images = [torch.rand(1, 3, 12, 12), torch.rand(1, 3, 12, 12) * 2]
+    names = ["conv1", "relu", "/relu#1"]
+    expected = [dict(backend.record(net, image, names)) for image in images]
+    problems: list[Any] = []
+
+    def look(which: int) -> None:
+        try:
+            for _ in range(20):
+                maps = dict(backend.record(net, images[which], names))
+                assert all(torch.equal(maps[n], expected[which][n]) for n in names)
+        except BaseException as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=look, args=(i % 2,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
