@@ -35,9 +35,7 @@ def table(name: str) -> Codes:
         ValueError: `name` is not one of the colormaps this package draws with.
     """
     if name not in SEQUENTIAL + DIVERGING:
-        raise ValueError(
-            f"colormap={name!r} is unknown: choose one of {', '.join(NAMES)}"
-        )
+        raise ValueError(f"colormap={name!r} is unknown: choose one of {', '.join(NAMES)}")
     import matplotlib
 
     colours = matplotlib.colormaps[name](np.arange(256), bytes=True)[:, :3]

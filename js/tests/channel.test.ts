@@ -316,6 +316,21 @@ test("disconnected by the page or by a comm that throws: gone, and nothing is se
   assert.equal(channel.state.offline, "gone");
 });
 
+test("news of the connection that does not say which: gone until the kernel answers", () => {
+  const { channel, fake, kernel, asked } = setUp();
+  kernel.hello();
+  const greetings = () => fake.sent.filter((m) => m.type === "hello").length;
+  const before = greetings();
+  channel.doubt();
+  assert.equal(channel.state.offline, "gone");
+  assert.equal(greetings(), before + 1);
+  channel.ask("a");
+  assert.equal(fake.asks().length, 0);
+  kernel.hello();
+  assert.equal(channel.state.offline, null);
+  kernel.reply(asked());
+});
+
 test("a new epoch: the open question is asked anew, the old epoch's answer is not shown", () => {
   const { channel, fake, kernel, replies, asked } = setUp();
   channel.ask("a", { i: 1 });

@@ -18,9 +18,7 @@ SWITCHES, WARM = 1000, 300
 
 def main() -> None:
     torch.manual_seed(0)
-    net = nv.Network(
-        models.resnet18(weights=None), preprocess=nv.backend.Preprocess((96, 96))
-    )
+    net = nv.Network(models.resnet18(weights=None), preprocess=nv.backend.Preprocess((96, 96)))
     image = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     widget = nv.FeatureMaps(net, image)
     names = [layer.name for layer in widget.layers if layer.spatial]

@@ -124,6 +124,12 @@ export class Channel {
     }
   }
 
+  /** The page had news of the connection but not which: gone, unless the kernel answers now. */
+  doubt(): void {
+    this.#send({ type: "hello", view: this.view });
+    this.#goOffline("gone");
+  }
+
   #lane(name: string): Lane {
     let it = this.#lanes.get(name);
     if (!it) {
@@ -220,15 +226,9 @@ export class Channel {
     this.#helloTimer = null;
     this.#goOffline(null);
     if (view !== "" && view !== this.view) return;
-    if (type === "hello") {
-      this.#renew(String(epoch ?? ""));
-      return;
-    }
+    if (type === "hello") return this.#renew(String(epoch ?? ""));
     if (epoch !== this.#epoch || typeof lane !== "string") return;
-    if (view === "") {
-      this.#receiveForeign(type, lane, msg, buffers);
-      return;
-    }
+    if (view === "") return this.#receiveForeign(type, lane, msg, buffers);
     const it = this.#lanes.get(lane);
     if (!it?.out || it.out.seq !== seq) return;
     it.out.acked = true;

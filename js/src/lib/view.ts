@@ -49,6 +49,7 @@ export class Shell {
   #width = 0;
   #busyTimer: ReturnType<typeof setTimeout> | undefined;
   #unsaved = false;
+  #gone = false;
 
   constructor(
     name: string,
@@ -185,7 +186,8 @@ export class Shell {
     channel.onProgress((progress) => footer.progress(progress));
     channel.onStatus((state) => this.#follows(state));
     this.#listen("change:theme", () => this.theme.refresh());
-    this.#listen("comm_live_update", () => this.#connected());
+    // anywidget's model does not tell what its comm is now, only that it changed.
+    this.#listen("comm_live_update", () => this.channel.doubt());
     header.about(model.get("_about"));
     this.#listen("change:_about", () => header.about(model.get("_about")));
     this.signal.addEventListener("abort", () => {
@@ -242,7 +244,10 @@ export class Shell {
   /** The host marks a view whose kernel is gone, on the view's element or above it. */
   #connected(): void {
     const mark = nearest(this.root, ".jupyter-widgets-disconnected");
-    this.channel.disconnected(mark !== null || this.#model.comm_live === false);
+    const gone = mark !== null || this.#model.comm_live === false;
+    if (gone === this.#gone) return;
+    this.#gone = gone;
+    this.channel.disconnected(gone);
   }
 
   #watchSize(): void {
