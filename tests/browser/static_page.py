@@ -25,8 +25,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab import ROOT, TIMEOUT, Watch
+from lab import ROOT
 from playwright.sync_api import Browser
+from watch import TIMEOUT, Watch
 
 STATIC = ROOT / "nbcnnviz" / "static"
 
