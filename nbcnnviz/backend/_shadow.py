@@ -55,6 +55,7 @@ _LEFT_OUT = frozenset(
     }
     | {"_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"}
 )
+_EMPTY = (dict, OrderedDict, set)
 # A list of a million words is data; nobody keeps layers in it.
 _LONGEST = 10_000
 # An object of the user's that holds an object that holds a module; deeper lies a framework.
@@ -125,12 +126,12 @@ class _Copier:
         for key, value in module.__dict__.items():
             if type(value) in _ATOMS:
                 target[key] = value
+            elif key in _LEFT_OUT or (key.startswith("_") and not value and type(value) in _EMPTY):
+                target[key] = type(value)()
             elif key == "_buffers":
                 target[key] = {name: self.buffer(b) for name, b in value.items()}
             elif key == "_parameters":
                 target[key] = dict(value)
-            elif key in _LEFT_OUT:
-                target[key] = OrderedDict()
             else:
                 target[key] = self.value(value)
         target["training"] = False

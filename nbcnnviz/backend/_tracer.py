@@ -269,16 +269,7 @@ class Tracer(Walk):
         if not idle and len(self._frames) > 1:
             self._frames[-2].memory["parts"] = True
         if leaf:
-            last = self.found[-1] if self.found else None
-            prefix = f"{frame.name}/"
-            if (
-                last is not None
-                and last.path.startswith(prefix)
-                and (last.state.origin == state.origin)
-            ):
-                # A custom layer that returns what this function computed is one layer.
-                self.found.pop()
-                kind = last.kind if kind == "other" and last.kind != "merge" else kind
+            kind = self._fold(frame, state, kind)
         path, _, number = frame.name.partition("#")
         self._add(
             Found(
@@ -295,6 +286,16 @@ class Tracer(Walk):
             ),
             out,
         )
+
+    def _fold(self, frame: Frame, state: State, kind: str) -> str:
+        """A custom layer that returns what its last function computed is one layer with it."""
+        last = next((f for f in reversed(self.found) if not f.noop), None)
+        if last is None or not last.path.startswith(f"{frame.name}/"):
+            return kind
+        if last.state.origin != state.origin:
+            return kind
+        self.found.remove(last)
+        return last.kind if kind == "other" and last.kind != "merge" else kind
 
     def _parameters(self, module: nn.Module) -> dict[int, int]:
         """The sizes of a module's parameters by identity, since some are shared."""

@@ -166,9 +166,8 @@ class Walk:
         return None
 
     def _listen(self, stack: ExitStack, path: str, module: nn.Module) -> None:
-        leaf, builtin = is_leaf(module), is_builtin(module)
-        if path == "":
-            leaf = False
+        # The network itself is no layer, thus the functions it calls are.
+        leaf, builtin = (is_leaf(module), is_builtin(module)) if path else (False, False)
 
         def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if threading.get_ident() == self._thread and self._frames:

@@ -136,7 +136,7 @@ def _measure(output: Tensor, found: Found) -> _Facts:
     # Two calls: aminmax along a dimension takes fifty times as long on a CPU.
     lows, highs = values.amin(along), values.amax(along)
     # (C,) each; single small numbers are quicker in NumPy
-    ends = torch.stack([lows, highs]).to("cpu", torch.float64).numpy()
+    ends = torch.stack([lows, highs]).cpu().double().numpy()
     dead = np.logical_not(ends.any(axis=0))
     flat = None
     if state.bounds is not None:
@@ -159,7 +159,7 @@ def _measure(output: Tensor, found: Found) -> _Facts:
 def _measure_slowly(line: Tensor, dead: npt.NDArray[np.bool_], flat: int | None) -> _Facts:
     """With NaN or infinite values, or some whose squares overflow."""
     nan, inf = int(line.isnan().sum()), int(line.isinf().sum())
-    finite = line[torch.isfinite(line)].double()
+    finite = line[torch.isfinite(line)].cpu().double()  # Apple GPUs have no float64
     if not len(finite):
         return _Facts(0, 0.0, 0.0, math.inf, -math.inf, dead, flat, nan, inf)
     return _Facts(

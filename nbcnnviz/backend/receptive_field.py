@@ -200,8 +200,9 @@ class ReceptiveField:
     """What the cells of a layer can see of the image, in pixels of what the network is fed.
 
     Example:
+        >>> import torch
         >>> import nbcnnviz as nv
-        >>> field = nv.Network.digits().layers()[0].field
+        >>> field = nv.Network(torch.nn.Conv2d(3, 4, 3, padding=1)).layers()[0].field
         >>> field.size
         (3, 3)
         >>> field.box(0, 0)

@@ -185,6 +185,24 @@ def test_functions_inside_a_block_that_is_called_twice_carry_its_number() -> Non
     ]
 
 
+def test_a_single_layer_is_a_network_too() -> None:
+    layers = trace(Network(nn.Conv2d(3, 4, 3, padding=1)), X)
+    assert [(one.name, one.shape) for one in layers] == [("/conv2d#1", (4, 16, 16))]
+    assert layers[0].field.size == (3, 3) and layers[0].parameters == 112
+
+
+def test_a_normalisation_with_an_activation_inside_is_one_layer_without_it() -> None:
+    norm = timm.layers.BatchNormAct2d
+    model = nn.Sequential(norm(3), nn.Conv2d(3, 4, 3), norm(4, apply_act=False))
+    assert named(model) == [
+        ("0/batch_norm#1", "norm"),
+        ("0.act", "act"),
+        ("0", "block"),
+        ("1", "conv"),
+        ("2", "norm"),
+    ]
+
+
 def test_functions_on_weights_are_no_layers() -> None:
     class Standardised(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
