@@ -39,10 +39,10 @@ test("every CSS selector starts with .nbcnnviz: hosts put the sheet into the pag
   }
 });
 
-test("no file of lib is over 300 lines", () => {
+test("no file of lib is over 400 lines", () => {
   for (const { name, text } of files.filter(({ name }) => name.startsWith("lib"))) {
     const lines = text.split("\n").length - 1;
-    if (name.endsWith(".ts")) assert.ok(lines <= 300, `${name} has ${lines} lines`);
+    if (name.endsWith(".ts")) assert.ok(lines <= 400, `${name} has ${lines} lines`);
   }
 });
 

@@ -226,9 +226,15 @@ export class Channel {
     this.#helloTimer = null;
     this.#goOffline(null);
     if (view !== "" && view !== this.view) return;
-    if (type === "hello") return this.#renew(String(epoch ?? ""));
+    if (type === "hello") {
+      this.#renew(String(epoch ?? ""));
+      return;
+    }
     if (epoch !== this.#epoch || typeof lane !== "string") return;
-    if (view === "") return this.#receiveForeign(type, lane, msg, buffers);
+    if (view === "") {
+      this.#receiveForeign(type, lane, msg, buffers);
+      return;
+    }
     const it = this.#lanes.get(lane);
     if (!it?.out || it.out.seq !== seq) return;
     it.out.acked = true;
