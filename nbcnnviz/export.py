@@ -30,6 +30,8 @@ _POLICY = (
     "img-src data: blob:"
 )
 
+_PAGE_STYLE = ":root { color-scheme: light dark; } body { margin: 16px; }"
+
 
 def png(picture: npt.NDArray[np.uint8], limit: int = PNG_LIMIT) -> bytes:
     """A picture (H, W, 3) as PNG of at most `limit` bytes.
@@ -84,7 +86,7 @@ def page(widget: NetworkWidget, **options: Any) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             f"<title>{html.escape(widget._summary())}</title>",
-            f"<style>:root {{ color-scheme: light dark; }} body {{ margin: 16px; }}\n{style}</style>",
+            f"<style>{_PAGE_STYLE}\n{style}</style>",
             "</head>",
             "<body>",
             '<div data-nbcnnviz="0"></div>',
@@ -122,15 +124,16 @@ def save_page(
     if path.exists() and not overwrite:
         raise FileExistsError(f"path={str(path)!r} exists: choose another name or overwrite=True")
     document = page(widget, **options)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".part")
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(document)
         # mkstemp's files are for their owner alone; a page is for showing around.
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        temporary.chmod(0o644)
+        temporary.replace(path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink()
         raise
     return path
 

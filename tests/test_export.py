@@ -86,7 +86,7 @@ def test_the_page_is_written_whole_or_not_at_all(widget, tmp_path, monkeypatch):
     first = path.read_bytes()
     with pytest.raises(FileExistsError, match="overwrite=True"):
         widget.save_html(path)
-    monkeypatch.setattr(export.os, "replace", fail)
+    monkeypatch.setattr(export.Path, "replace", fail)
     with pytest.raises(OSError, match="disk"):
         widget.save_html(path, overwrite=True)
     assert path.read_bytes() == first

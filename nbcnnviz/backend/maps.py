@@ -140,12 +140,12 @@ def quantise(maps: Tensor) -> Quantised:
         hi = torch.where(finite, maps, -torch.inf).flatten(1).amax(1)
         nothing = lo > hi
         lo, hi = lo.masked_fill(nothing, 0), hi.masked_fill(nothing, 0)
-    # Halved before the subtraction: values of 1e38 and -1e38 are further apart than float32 goes.
-    span = hi / 2 - lo / 2
-    scale = torch.where(span > 0, 127 / span, 0)
-    # 127 / span overflows for spans near the smallest normal number: such a map is flat.
-    scale = torch.where(torch.isfinite(scale), scale, 0)[:, None, None]
-    codes = (maps / 2 - lo[:, None, None] / 2) * 2 * scale
+    # Halved before the subtraction: values of 1e38 and -3e38 are further apart than float32 goes.
+    half = hi / 2 - lo / 2
+    gain = 254 / half
+    # Infinite for a constant map and for one within the smallest normal number: both are flat.
+    gain = torch.where(torch.isfinite(gain), gain, 0)[:, None, None]
+    codes = (maps / 2 - lo[:, None, None] / 2) * gain
     if not every:
         codes = torch.where(maps.isnan(), 255.0, codes.nan_to_num(0, 254, 0).clamp(0, 254))
     return Quantised(codes.round().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi))

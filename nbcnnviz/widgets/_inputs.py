@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ class Inputs:
 def _name(image: Any, index: int) -> str:
     """What to call an image: its file's name without the folder, else its number."""
     path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
-    return os.path.basename(os.fspath(path)) or f"image {index}"
+    return PurePath(path).name or f"image {index}"
 
 
 def _predictions(net: Network, tensor: Tensor) -> list[Prediction]:

@@ -213,19 +213,23 @@ JSON = st.recursive(
 )
 
 
+CUSTOM = st.fixed_dictionaries(
+    {"method": st.sampled_from(["custom", "update"])},
+    optional={"content": JSON, "state": JSON, "buffer_paths": st.just([])},
+)
+WRITES = st.dictionaries(st.sampled_from(["theme", "_esm", "_about", "x"]), JSON)
+UPDATE = st.fixed_dictionaries(
+    {"method": st.just("update"), "buffer_paths": st.just([]), "state": WRITES}
+)
+
+
 def test_fuzzed_messages_never_raise_or_change_state(view, widget):
     before = widget.get_state()
 
     @settings(
         max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
-    @given(
-        JSON
-        | st.fixed_dictionaries({"method": st.sampled_from(["custom", "update"])},
-                                optional={"content": JSON, "state": JSON, "buffer_paths": st.just([])})
-        | st.fixed_dictionaries({"method": st.just("update"), "buffer_paths": st.just([]),
-            "state": st.dictionaries(st.sampled_from(["theme", "_esm", "_about", "x"]), JSON)})
-    )  # fmt: skip
+    @given(JSON | CUSTOM | UPDATE)
     def run(data):
         view.deliver(data)
 

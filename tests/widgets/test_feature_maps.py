@@ -103,7 +103,7 @@ def test_no_images_and_images_of_different_sizes(net):
 def test_a_network_without_maps_is_refused(images):
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 5))
     net = nv.Network(flat, preprocess=nv.backend.Preprocess(size=(32, 32)))
-    with pytest.raises(ValueError, match="spatial|maps|height"):
+    with pytest.raises(ValueError, match=r"spatial|maps|height"):
         nv.FeatureMaps(net, images[0])
 
 
