@@ -70,7 +70,8 @@ def sample_image(name: str) -> Image.Image:
     package, file = _FILES[name]
     with Image.open(_folder(package, name) / file) as image:
         picture: Image.Image = image.convert("RGB")
-        return picture
+    picture.info["name"] = name  # what a widget calls it
+    return picture
 
 
 def _folder(package: str, name: str) -> Path:

@@ -84,7 +84,12 @@ class Inputs:
 
 def _name(image: Any, index: int) -> str:
     """What to call an image: its file's name without the folder, else its number."""
-    path = image if isinstance(image, (str, os.PathLike)) else getattr(image, "filename", "")
+    if isinstance(image, (str, os.PathLike)):
+        return PurePath(image).name
+    # A Pillow image knows its file, or what a sample is called; arrays and tensors know neither.
+    info = getattr(image, "info", None)
+    called = info.get("name") if isinstance(info, dict) else None
+    path = str(called or getattr(image, "filename", ""))
     return PurePath(path).name or f"image {index}"
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
-_SAVED_BYTES = 400_000
+_SAVED_BYTES = 250_000
 """Of maps in the traits: with the picture, the code, base64 and all below 1 MB when saved."""
 _SAVE_DELAY = 0.4
 _EXPORT_FLOATS = 4 * 2**20
