@@ -94,16 +94,9 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
     detail.head.hidden = !open;
   });
   const spacer = span("nbc-spacer");
-  const parts = [
-    detail.head,
-    sorts.el,
-    dead.el,
-    spacer,
-    scales.el,
-    colours.el,
-    contrast.el,
-    size.el,
-  ];
+  // Wrapped together where there is no room for both.
+  const sliders = box("fm-sliders", contrast.el, size.el);
+  const parts = [detail.head, sorts.el, dead.el, spacer, scales.el, colours.el, sliders];
   const element = box("fm-tools", ...parts);
 
   return { element };
