@@ -166,7 +166,9 @@ def reduce_maps(maps: Tensor, side: int = 112) -> tuple[Tensor, int]:
 
 def _as_float(maps: Tensor) -> Tensor:
     """float32, since half precision sums overflow and CPUs lack some of its kernels."""
-    return maps.detach().to(torch.float32)
+    # Apple's GPUs have no float64, in which the means below are summed.
+    device = "cpu" if maps.device.type == "mps" else maps.device
+    return maps.detach().to(device, torch.float32)
 
 
 def _floats(values: Tensor) -> Floats:
