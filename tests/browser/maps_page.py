@@ -29,13 +29,13 @@ LABEL = 14
 
 
 class MapsPage:
-    """One FeatureMaps on a page of `lab.py` or `static_page.py`, painted and idle."""
+    """One FeatureMaps on a page of `lab.py` or `static_page.py`, painted and idle (or `state`)."""
 
-    def __init__(self, page: Watch, nth: int = 0) -> None:
+    def __init__(self, page: Watch, nth: int = 0, state: str = "idle") -> None:
         self.page = page
         self.root = page.page.locator(".nbcnnviz[data-widget=feature_maps]").nth(nth)
         self._places: list[tuple[int, int]] = []
-        self._ready()
+        self._ready(state)
         self.grid = self.root.get_by_role("grid")
         self.stage = self.root.locator("canvas[data-role=stage]")
         self.detail = self.root.get_by_role("group", name=re.compile(r"^channel \d+ of "))
@@ -47,12 +47,12 @@ class MapsPage:
         self.status = self.root.locator("[role=status]")
         self.error = self.root.get_by_role("alert").locator("visible=true")
 
-    def _ready(self) -> None:
+    def _ready(self, state: str) -> None:
         self.root.locator("canvas").first.wait_for(state="attached")
         stage = self.root.locator("canvas[data-role=stage], canvas[data-role=map]")
         self.page.until(lambda: stage.locator("visible=true").count(), "there is a stage")
         self.page.painted(stage.locator("visible=true").first)
-        self.wait("idle")
+        self.wait(state)
 
     # -- what it says -------------------------------------------------------------------------
 
