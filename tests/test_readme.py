@@ -1,0 +1,38 @@
+"""What the README tells a newcomer to type works, in order, as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import ipywidgets
+import torch
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def blocks():
+    return re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.S)
+
+
+def run(code, scope):
+    exec(compile(code, str(README), "exec"), scope)
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    quick_start, own_module, backend = blocks()
+    # The only change: weights would be downloaded.
+    assert 'weights="DEFAULT"' in quick_start
+    scope = {}
+    run(quick_start.replace('weights="DEFAULT"', "weights=None"), scope)
+    assert scope["w"].maps.shape == torch.Size([128, 28, 28])
+    assert (tmp_path / "resnet18.html").stat().st_size > 100_000
+    run(backend, scope)
+    run(own_module, {})
+    ipywidgets.Widget.close_all()
+
+
+def test_the_picture_and_the_links_of_the_readme_are_there():
+    for path in re.findall(r"\]\(([^)#]+)\)", README.read_text("utf-8")):
+        assert path.startswith("http") or (README.parent / path).exists(), path
