@@ -40,11 +40,13 @@ class OwnRandomness:
             return function(*args, **kwargs)
         device = _device(args, kwargs)
         if name in _TAKES_GENERATOR:
-            return function(*args, **kwargs, generator=self._generator(device))
+            # nn.init and others pass generator=None on.
+            return function(*args, **{**kwargs, "generator": self._generator(device)})
         if name in _LIKE:
             like: Tensor = kwargs.pop("input", None) if "input" in kwargs else args[0]
-            options = {"dtype": like.dtype, "device": like.device, **kwargs}
-            return _LIKE[name](like.shape, generator=self._generator(device), **options)
+            own = {"generator": self._generator(device)}
+            options = {"dtype": like.dtype, "device": like.device, **kwargs, **own}
+            return _LIKE[name](like.shape, **options)
         if name in _DROPOUTS:
             return self._dropout(_DROPOUTS[name], *args, **kwargs)
         # These take no generator. The moment between saving and restoring is short.

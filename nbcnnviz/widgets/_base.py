@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 import threading
 import time
 import uuid
@@ -16,15 +17,18 @@ import traitlets
 
 from ..backend.network import Network
 from . import _cells, _lanes
-from ._lanes import Ask, Hello, Stop
-from ._traits import Choice, SettingError
-from ._worker import Cancelled, Job, Worker, worker_for
+from ._cache import shared
+from ._lanes import Ask, Hello, Refused, Stop
+from ._traits import Choice
+from ._worker import Cancelled, Job, Worker, cancel_work, worker_for
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from matplotlib.figure import Figure
     from torch import nn
+
+_log = logging.getLogger("nbcnnviz")
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -78,11 +82,17 @@ class NetworkWidget(anywidget.AnyWidget):
             )
         self._trait_lock = threading.RLock()
         self._send_lock = threading.Lock()
+        self._layout_is_the_users = "layout" in settings
         self._net = Network.wrap(net)
         super().__init__(
             _epoch=uuid.uuid4().hex, _about=self._describe_network(), **{**state, **settings}
         )
         self.on_msg(self._on_message)
+        try:
+            self._save()
+        except BaseException:
+            self.close()
+            raise
         _cells.close_previous(self)
 
     # -- the network --------------------------------------------------------------------------
@@ -109,20 +119,28 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """Take settings from the browser; what is not a setting, or not valid, is put back."""
-        for key, value in sync_data.items():
-            if key in type(self)._settings():
-                with contextlib.suppress(SettingError):
+        settings = {key: sync_data[key] for key in sync_data if key in self._settings()}
+        refused = set(sync_data) - set(settings)
+        try:
+            # Together, because one may only be valid with another.
+            super().set_state(settings)
+        except traitlets.TraitError:
+            for key, value in settings.items():
+                try:
                     super().set_state({key: value})
-                    continue
-            if key in self.keys:
-                self.send_state(key)
+                except traitlets.TraitError:
+                    refused.add(key)
+        for key in refused & set(self.keys):
+            self.send_state(key)
 
     def _handle_msg(self, msg: Any) -> None:
         """Take a comm message on whatever thread the kernel delivers it."""
         data = msg.get("content", {}).get("data")
         # ipywidgets takes both for granted; a browser's words are not to be trusted.
         if isinstance(data, dict) and isinstance(data.get("state", {}), dict) and "method" in data:
-            with self._trait_lock:
+            # Questions touch no trait: they need not wait for an observer of the user's.
+            custom = data["method"] == "custom"
+            with contextlib.nullcontext() if custom else self._trait_lock:
                 super()._handle_msg(msg)
 
     def notify_change(self, change: Any) -> None:
@@ -132,51 +150,50 @@ class NetworkWidget(anywidget.AnyWidget):
         with self._trait_lock:
             super().notify_change(change)
 
+    def _publish(self, **traits: Any) -> None:
+        """Set traits from any thread, never in the middle of another thread's change.
+
+        An observer of the user's that fails is logged: it is not the fault of who asked.
+        """
+        with self._trait_lock:
+            for name, value in traits.items():
+                try:
+                    self.set_trait(name, value)
+                except Exception:
+                    _log.exception("an observer of %s failed", name)
+
     def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
         """Any thread; returns in milliseconds, never raises."""
-        message = _lanes.parse(content, self._epoch, self._lanes)
-        if self._net is None or message is None:
+        message, net = _lanes.parse(content, self._epoch, self._lanes), self._net
+        if net is None or message is None:
             return
         if isinstance(message, Hello):
-            self._post({"type": "hello", "view": message.view, "epoch": self._epoch})
+            self._tell("hello", view=message.view)
         elif isinstance(message, Stop):
-            self._worker.cancel(self, message.view)
+            cancel_work(net, self, message.view)
+        elif isinstance(message, Refused):
+            self._tell("reply", status="error", message=message.why, ms=0.0, **_address(message))
         else:
-            self._enqueue(message)
+            self._tell("ack", **_address(message))
+            worker_for(net).submit(self._job(message))
 
-    def _enqueue(self, ask: Ask) -> None:
-        address = {
-            "view": ask.view,
-            "epoch": self._epoch,
-            "seq": ask.seq,
-            "lane": ask.lane,
-        }
-        self._post({"type": "ack", **address})
-        key = (id(self), ask.view, ask.lane)
-        pending = self._worker.pending(key)
-        if pending is not None and ask.seq <= pending.seq:
-            return  # asked again because the answer is slow: it is on its way
-        self._worker.submit(
-            Job(
-                key=key,
-                owner=self,
-                view=ask.view,
-                seq=ask.seq,
-                run=lambda job: self._answer(ask, address, job),
-                on_progress=lambda done, total, left: self._post(
-                    {
-                        "type": "progress",
-                        **address,
-                        "done": done,
-                        "total": total,
-                        "left": left,
-                    }
-                ),
-                on_partial=lambda blob: self._reply(address, "partial", 0.0, blob=blob),
-            )
+    def _job(self, ask: Ask) -> Job:
+        address = _address(ask)
+        return Job(
+            key=(self._epoch, ask.view, ask.lane),
+            owner=self,
+            view=ask.view,
+            seq=ask.seq,
+            run=lambda job: self._answer(ask, job),
+            on_progress=lambda done, total, left: self._tell(
+                "progress", done=done, total=total, left=left, **address
+            ),
+            on_partial=lambda blob: self._tell(
+                "reply", blob, status="partial", message="", ms=0.0, **address
+            ),
         )
 
-    def _answer(self, ask: Ask, address: dict[str, Any], job: Job) -> None:
+    def _answer(self, ask: Ask, job: Job) -> None:
         """On the worker thread; whatever happens, the view gets an answer."""
         started = time.perf_counter()
         blob, message, status = None, "", "ok"
@@ -185,74 +202,49 @@ class NetworkWidget(anywidget.AnyWidget):
             blob = getattr(self, f"_lane_{ask.lane}")(job, **ask.args)
         except Cancelled:
             status = "cancelled"
-        except Exception as error:
+        except BaseException as error:
+            # Also SystemExit: a forward pass that ends the thread must not leave a view waiting.
             status, message = "error", plain(error)
-        self._reply(address, status, (time.perf_counter() - started) * 1e3, message, blob)
+            _log.debug("lane %s failed", ask.lane, exc_info=True)
+        ms = (time.perf_counter() - started) * 1e3
+        self._tell("reply", blob, status=status, message=message, ms=ms, **_address(ask))
 
-    def _reply(
-        self,
-        address: dict[str, Any],
-        status: str,
-        ms: float,
-        message: str = "",
-        blob: bytes | None = None,
-    ) -> None:
-        content = {
-            "type": "reply",
-            **address,
-            "status": status,
-            "ms": ms,
-            "message": message,
-        }
-        self._post(content, blob)
-
-    def _post(self, content: dict[str, Any], blob: bytes | None = None) -> None:
+    def _tell(self, kind: str, blob: bytes | None = None, **content: Any) -> None:
         """Send a message from any thread; ipykernel hands it to its own sending thread."""
         with self._send_lock:
             if self._net is not None:
-                self.send(content, None if blob is None else [blob])
+                message = {"type": kind, "epoch": self._epoch, **content}
+                self.send(message, None if blob is None else [blob])
 
     # -- for the user -------------------------------------------------------------------------
 
     def compute(self) -> Any:
         """Do the widget's whole work here and now, with a progress line; the stop key stops it.
 
-        What was finished before an interrupt is kept. Returns the widget's result.
+        Returns the widget's result. What it keeps of an interrupted run is the widget's to say.
         """
-        address = {
-            "view": "",
-            "epoch": self._epoch,
-            "seq": int(time.time() * 1000),
-            "lane": "",
-        }
+        # To all views, in no lane.
+        address: dict[str, Any] = {"view": "", "seq": int(time.time() * 1000), "lane": ""}
 
         def show(done: int, total: int, left: float | None) -> None:
-            filled = "█" * round(30 * done / max(total, 1))
-            print(
-                f"\r{type(self).__name__} {filled:<30} {done} of {total}",
-                end="",
-                flush=True,
-            )
-            self._post(
-                {
-                    "type": "progress",
-                    **address,
-                    "done": done,
-                    "total": total,
-                    "left": left,
-                }
-            )
+            bar = "█" * round(30 * done / max(total, 1))
+            print(f"\r{type(self).__name__} {bar:<30} {done} of {total}", end="", flush=True)
+            self._tell("progress", done=done, total=total, left=left, **address)
 
         job = Job(key=None, owner=self, run=lambda job: None, on_progress=show)
+        status = "cancelled"
         try:
-            return self._compute(job)
+            result = self._compute(job)
+            status = "ok"
+            return result
         finally:
             print()
-            self._reply(address, "ok", (time.monotonic() - job.started) * 1e3)
+            ms = (time.monotonic() - job.started) * 1e3
+            self._tell("reply", status=status, message="", ms=ms, **address)
 
     def stop(self) -> None:
         """End this widget's background work at its next step; what is shown stays."""
-        self._worker.cancel(self)
+        cancel_work(self.net, self)
 
     def snapshot(self, interactive: bool = False) -> Any:
         """The widget as it is now as an ordinary output that survives everywhere.
@@ -294,11 +286,16 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Remove the widget from the page and let go of the model, its maps and its memory."""
-        if self._net is not None:
-            self._worker.cancel(self)
-            self._release()
+        net = self._net
+        if net is not None:
             with self._send_lock:
                 self._net = None
+            cancel_work(net, self)
+            self._release()
+            shared.drop(self._epoch)
+            if not self._layout_is_the_users:
+                # A widget of its own, which ipywidgets would keep for ever.
+                self.layout.close()
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -307,9 +304,13 @@ class NetworkWidget(anywidget.AnyWidget):
         if self._net is None or bundle is None:
             return bundle
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        self._save()
-        data["image/png"] = base64.b64encode(self._png()).decode()
-        data["text/plain"] = self._summary()
+        try:
+            self._save()
+            still = base64.b64encode(self._png()).decode()
+            data |= {"image/png": still, "text/plain": self._summary()}
+        except Exception:
+            # The live view is worth showing also when its still picture cannot be drawn.
+            _log.warning("no still picture of this widget", exc_info=True)
         return data, metadata
 
     def _png(self) -> bytes:
@@ -374,6 +375,10 @@ class NetworkWidget(anywidget.AnyWidget):
     def _export_replies(self, **options: Any) -> Iterator[tuple[str, dict[str, Any], bytes]]:
         """Lane, arguments and answer of each question that a saved page can ask."""
         yield from ()
+
+
+def _address(message: Ask | Refused) -> dict[str, Any]:
+    return {"view": message.view, "seq": message.seq, "lane": message.lane}
 
 
 def plain(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 LIMIT = 512 * 2**20
 
@@ -40,7 +40,8 @@ class Cache(Generic[T]):
         self.limit = limit
         self.nbytes = 0
         self._items: OrderedDict[tuple[Hashable, ...], T] = OrderedDict()
-        self._lock = threading.Lock()
+        # Garbage collection may close a widget, and so call `drop`, in the middle of `get`.
+        self._lock = threading.RLock()
 
     def get(self, key: tuple[Hashable, ...], make: Callable[[], T]) -> T:
         """The item with this key, made when it is not there. The first part of a key is its owner.
@@ -69,3 +70,7 @@ class Cache(Generic[T]):
         with self._lock:
             for key in [key for key in self._items if key[0] == owner]:
                 self.nbytes -= self._items.pop(key).nbytes
+
+
+shared: Cache[Any] = Cache()
+"""The one cache; the first part of a key is the widget's `_epoch`."""

@@ -25,6 +25,8 @@ def finite(value: Any) -> Any:
     The standard packer of Jupyter turns them into strings, orjson into null; the browser
     should see one and the same.
     """
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -135,8 +135,18 @@ class Hello:
     view: str
 
 
-def parse(content: Any, epoch: str, lanes: Lanes) -> Ask | Stop | Hello | None:
-    """The message a view of this widget sent, or None for anything else."""
+@dataclass(frozen=True)
+class Refused:
+    """A question that is none of this widget's, or whose arguments are wrong."""
+
+    view: str
+    seq: int
+    lane: str
+    why: str
+
+
+def parse(content: Any, epoch: str, lanes: Lanes) -> Ask | Stop | Hello | Refused | None:
+    """The message a view of this widget sent, or None for what is not even a question."""
     try:
         kind = content["type"]
         view = text(_ID_LIMIT)(content["view"])
@@ -150,16 +160,26 @@ def parse(content: Any, epoch: str, lanes: Lanes) -> Ask | Stop | Hello | None:
             return Stop(view)
         if kind != "ask":
             return None
-        name = text(_ID_LIMIT)(content["lane"])
-        checks = lanes[name]
-        args = content["args"]
-        if not isinstance(args, dict) or set(args) != set(checks):
-            return None
-        return Ask(
-            view,
-            whole()(content["seq"]),
-            name,
-            {key: check(args[key]) for key, check in checks.items()},
-        )
+        name, seq = text(_ID_LIMIT)(content["lane"]), whole()(content["seq"])
     except (KeyError, TypeError, ValueError):
         return None
+    try:
+        return Ask(view, seq, name, _checked(lanes, name, content.get("args")))
+    except ValueError as error:
+        return Refused(view, seq, name, str(error))
+
+
+def _checked(lanes: Lanes, name: str, args: Any) -> dict[str, Any]:
+    """The arguments of a lane, or ValueError with what is wrong with them."""
+    checks = lanes.get(name)
+    if checks is None:
+        raise ValueError("this widget does not answer such a question")
+    if not isinstance(args, dict) or set(args) != set(checks):
+        raise ValueError(f"the question needs {', '.join(checks) or 'no arguments'}")
+    found = {}
+    for key, check in checks.items():
+        try:
+            found[key] = check(args[key])
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
+    return found

@@ -1,4 +1,4 @@
-"""One background thread per network that always does the newest question first asked for.
+"""One background thread per network; of the questions of one kind it does only the newest.
 
 A comm handler may run on any thread, also in the middle of the user's training cell, and the
 kernel's interrupt reaches only the main thread. So handlers only drop their question into a
@@ -44,6 +44,7 @@ class Job:
     """Seconds to wait, in case a newer job with the same key makes this one needless."""
     on_progress: Callable[[int, int, float | None], None] = lambda done, total, left: None
     on_partial: Callable[[bytes], None] = lambda blob: None
+    submitted: float = 0.0
     started: float = field(default_factory=time.monotonic)
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _last_progress: float = 0.0
@@ -90,20 +91,28 @@ class Worker:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def submit(self, job: Job) -> None:
-        """Queue a job in place of any waiting or running one with the same key."""
+    def submit(self, job: Job) -> bool:
+        """Queue a job in place of any waiting or running one with the same key.
+
+        Returns False, and leaves all as it is, when a job is on its way that answers the same
+        question or a newer one.
+        """
         with self._changed:
+            pending = self.pending(job.key)
+            if pending is not None and 0 <= job.seq <= pending.seq:
+                return False
             old = self._waiting.pop(job.key, None)
             if old is not None:
                 old.cancel()
             if self._running is not None and self._running.key == job.key:
                 self._running.cancel()
             self._waiting[job.key] = job
-            job.started = time.monotonic()
+            job.submitted = time.monotonic()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="nbcnnviz", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+            return True
 
     def pending(self, key: Hashable) -> Job | None:
         """The job with this key that waits or runs and was not cancelled."""
@@ -137,9 +146,9 @@ class Worker:
         while True:
             now = time.monotonic()
             for key, job in self._waiting.items():
-                if job.cancelled or now >= job.started + job.delay:
+                if job.cancelled or now >= job.submitted + job.delay:
                     return self._waiting.pop(key)
-            due = [job.started + job.delay for job in self._waiting.values()]
+            due = [job.submitted + job.delay for job in self._waiting.values()]
             if not due and now >= give_up:
                 return None
             self._changed.wait(max(0.0, min([*due, give_up]) - now))
@@ -151,10 +160,12 @@ class Worker:
                 if job is None:
                     self._thread = None
                     return
+            job.started = time.monotonic()
             try:
                 job.run(job)
-            except Exception:
-                # A job answers its own errors; one that does not must not end all later work.
+            except BaseException:
+                # A job answers its own errors; one that does not, or that ends the thread with
+                # SystemExit, must not end all later work.
                 _log.exception("a background job failed")
             # Nothing of the job may live on in this frame: it holds the user's model.
             del job
@@ -164,10 +175,19 @@ class Worker:
 
 
 _workers: weakref.WeakKeyDictionary[Any, Worker] = weakref.WeakKeyDictionary()
-_workers_lock = threading.Lock()
+# Garbage collection may close a widget, and so come here again, at any moment.
+_workers_lock = threading.RLock()
 
 
 def worker_for(net: Any) -> Worker:
     """The one worker of a network."""
     with _workers_lock:
         return _workers.setdefault(net, Worker())
+
+
+def cancel_work(net: Any, owner: Hashable, view: str | None = None) -> None:
+    """Stop an owner's work, or one view's of it, if there is a worker at all."""
+    with _workers_lock:
+        worker = _workers.get(net)
+    if worker is not None:
+        worker.cancel(owner, view)

@@ -15,7 +15,7 @@ from ..backend.layers import Layer, default_layer, find
 from ..backend.network import Network
 from ..backend.recorder import record
 from ._base import NetworkWidget
-from ._cache import Cache
+from ._cache import shared
 from ._codec import pack
 from ._inputs import Inputs
 from ._lanes import flag, lane, one_of, optional, several, text, whole
@@ -39,8 +39,6 @@ _SAVED_BYTES = 250_000
 """Of maps in the traits: with the picture, the code, base64 and all below 1 MB when saved."""
 _SAVE_DELAY = 0.4
 _EXPORT_FLOATS = 4 * 2**20
-
-_records: Cache[LayerRecord] = Cache()
 
 
 class FeatureMaps(NetworkWidget):
@@ -104,7 +102,6 @@ class FeatureMaps(NetworkWidget):
             _layers=self._layer_list(),
             _images=self._inputs.blob(),
         )
-        self._save()
         self.observe(self._save_soon, ["layer", "image_index", "sort", "hide_dead"])
 
     # -- settings -----------------------------------------------------------------------------
@@ -160,7 +157,7 @@ class FeatureMaps(NetworkWidget):
         self._inputs.predict(self.net)
         self.layers, self._stats = doctor.examine(self.net, self._inputs.tensors[0])
         self._held = None
-        _records.drop(id(self))
+        shared.drop(self._epoch)
         self._images = self._inputs.blob()
         self._layers = self._layer_list()
         self._save()
@@ -201,7 +198,8 @@ class FeatureMaps(NetworkWidget):
                 picture=self._inputs.pictures[image],
             )
 
-        return _records.get((id(self), layer, image, version), make)
+        found: LayerRecord = shared.get((self._epoch, layer, image, version), make)
+        return found
 
     def _checked(self, layer: str, image: int) -> LayerRecord:
         """The record for what a browser asks for, whose words are not to be trusted."""
@@ -221,10 +219,9 @@ class FeatureMaps(NetworkWidget):
 
     def _save(self) -> None:
         record = self._record(self.layer, self.image_index)
-        self._maps = record.blob(record.order(self.sort, self.hide_dead), _SAVED_BYTES)
+        self._publish(_maps=record.blob(record.order(self.sort, self.hide_dead), _SAVED_BYTES))
 
     def _release(self) -> None:
-        _records.drop(id(self))
         self._held = None
         self._inputs.tensors, self._inputs.pictures = [], []
 

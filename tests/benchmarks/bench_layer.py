@@ -11,6 +11,7 @@ from torchvision import models
 
 import nbcnnviz as nv
 from nbcnnviz.widgets import feature_maps
+from nbcnnviz.widgets._cache import shared
 
 LAYERS = {
     "resnet18": ["conv1", "layer1.1.relu", "layer3.0.conv1", "layer4.1.conv2"],
@@ -34,7 +35,7 @@ def main() -> None:
         for layer in layers:
 
             def ours(widget=widget, layer=layer) -> None:
-                feature_maps._records.drop(id(widget))
+                shared.drop(widget._epoch)
                 widget._held = None
                 found = widget._record(layer, 0)
                 found.blob(found.order("index", False))

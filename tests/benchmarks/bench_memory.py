@@ -11,7 +11,7 @@ from _paired import report
 from torchvision import models
 
 import nbcnnviz as nv
-from nbcnnviz.widgets import feature_maps
+from nbcnnviz.widgets._cache import shared
 
 SWITCHES, WARM = 1000, 300
 
@@ -37,7 +37,7 @@ def main() -> None:
         "< 10 kB a switch",
         slope < 10,
     )
-    held = feature_maps._records.nbytes / 2**20
+    held = shared.nbytes / 2**20
     report("maps kept in the cache", f"{held:.1f} MB", "<= 512 MB", held <= 512)
 
 

@@ -23,7 +23,7 @@ from lab import FLAGS, Server  # noqa: E402
 SETUP = """
 import io, time, torch, numpy as np, nbcnnviz as nv
 from matplotlib.figure import Figure
-from nbcnnviz.widgets import feature_maps
+from nbcnnviz.widgets._cache import shared
 from torchvision import models
 torch.manual_seed(0)
 net = nv.Network(models.resnet18(weights=None))
@@ -31,7 +31,7 @@ picture = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
 
 
 def forget():
-    feature_maps._records.drop(id(w))
+    shared.drop(w._epoch)
     w._held = None
 
 

@@ -53,6 +53,10 @@ class Counter(NetworkWidget):
         raise ValueError("image: there is none; give one")
 
     @lane()
+    def _lane_exit(self, job):
+        raise SystemExit(3)
+
+    @lane()
     def _lane_crash(self, job):
         raise KeyError("inner")
 
@@ -121,6 +125,84 @@ def test_an_error_is_an_answer_in_plain_words(view):
     crash = view.answer("crash")
     assert (crash.status, crash.content["message"]) == ("error", "KeyError: 'inner'")
     assert view.answer("count", to=1).status == "ok"
+
+
+def test_a_wrong_question_is_answered_too(view):
+    assert "to: expected a whole number" in view.answer("count", to=1.5).content["message"]
+    assert view.answer("nothing").status == "error"
+
+
+def test_a_lane_that_ends_the_thread_is_answered_and_the_worker_goes_on(view):
+    assert view.answer("exit").content["message"] == "SystemExit: 3"
+    assert view.answer("count", to=1).status == "ok"
+
+
+def test_a_slow_observer_does_not_hold_up_messages(widget, view):
+    entered, leave = threading.Event(), threading.Event()
+
+    def observe(change):
+        entered.set()
+        leave.wait(10)
+
+    widget.observe(observe, "_secret")
+    thread = threading.Thread(target=lambda: widget._publish(_secret=1))
+    thread.start()
+    assert entered.wait(5)
+    begin = time.monotonic()
+    view.stop()
+    view.send({"type": "hello", "view": view.name})
+    assert time.monotonic() - begin < 0.5
+    leave.set()
+    thread.join()
+
+
+def test_what_the_worker_publishes_survives_a_refused_setting(widget, view):
+    """ipywidgets takes back all that changed during an update it refuses."""
+    validating, go = threading.Event(), threading.Event()
+
+    def slow(change):
+        validating.set()
+        go.wait(5)
+
+    widget.observe(slow, "number")
+    browser = threading.Thread(target=lambda: view.set(number=1, theme="red"))
+    browser.start()
+    assert validating.wait(5)
+    worker = threading.Thread(target=lambda: widget._publish(_secret=7))
+    worker.start()
+    go.set()
+    browser.join()
+    worker.join()
+    assert (widget.number, widget.theme, widget._secret) == (1, "auto", 7)
+
+
+def test_settings_that_depend_on_each_other_arrive_together(view, widget):
+    view.set(number=3, theme="dark")
+    assert (widget.number, widget.theme) == (3, "dark")
+
+
+def test_a_failed_compute_does_not_say_that_all_is_well(model, view_of, capsys):
+    class Failing(Counter):
+        def _compute(self, job):
+            raise ValueError("no")
+
+    widget = Failing(model)
+    with pytest.raises(ValueError, match="no"):
+        widget.compute()
+    assert view_of(widget).customs()[-1][0]["status"] == "cancelled"
+
+
+def test_a_widget_that_cannot_be_saved_leaves_nothing_open(model):
+    import ipywidgets
+
+    class Broken(Counter):
+        def _save(self):
+            raise ValueError("no picture")
+
+    before = len(ipywidgets.widgets.widget._instances)
+    with pytest.raises(ValueError, match="no picture"):
+        Broken(model)
+    assert len(ipywidgets.widgets.widget._instances) == before
 
 
 def test_partial_results_come_before_the_last(view):
@@ -284,7 +366,7 @@ def test_closing_lets_go_of_the_model(model):
 def test_two_hundred_widgets_leave_nothing():
     import ipywidgets
 
-    begin = len(ipywidgets.Widget._instances) if hasattr(ipywidgets.Widget, "_instances") else 0
+    before = len(ipywidgets.widgets.widget._instances)
     references = []
     for _ in range(200):
         net = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -294,8 +376,7 @@ def test_two_hundred_widgets_leave_nothing():
         del net, widget
     gc.collect()
     assert [ref for ref in references if ref() is not None] == []
-    if begin:
-        assert len(ipywidgets.Widget._instances) == begin
+    assert len(ipywidgets.widgets.widget._instances) == before
 
 
 def test_a_message_after_closing_is_ignored(widget, view):

@@ -13,7 +13,7 @@ from torch import nn
 
 import nbcnnviz as nv
 from nbcnnviz import backend
-from nbcnnviz.widgets import feature_maps as module
+from nbcnnviz.widgets._cache import shared
 from nbcnnviz.widgets._codec import unpack
 from nbcnnviz.widgets._layer_record import SORTS
 
@@ -348,12 +348,12 @@ def test_closing_drops_model_and_maps(images):
     held = weakref.ref(model)
     widget = nv.FeatureMaps(model, images[0])
     widget.layer = "conv"
-    identity = id(widget)
+    epoch = widget._epoch
     widget.close()
     del model, widget
     gc.collect()
     assert held() is None
-    assert not [key for key in module._records._items if key[0] == identity]
+    assert not [key for key in shared._items if key[0] == epoch]
 
 
 def test_still_pictures(widget):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbcnnviz.widgets import _lanes
-from nbcnnviz.widgets._lanes import Ask, Hello, Stop, lanes_of, parse
+from nbcnnviz.widgets._lanes import Ask, Hello, Refused, Stop, lanes_of, parse
 
 
 class Client:
@@ -64,19 +64,7 @@ def test_hello_and_stop():
         ask(seq=1.5),
         ask(seq=True),
         ask(seq=math.nan),
-        ask(lane="secret"),
-        ask(lane="__class__"),
         ask(lane=["layer"]),
-        ask(args={}),
-        ask(args={"layer": "conv", "image": 2, "more": 1}),
-        ask(args={"layer": "conv" * 9, "image": 2}),
-        ask(args={"layer": "conv", "image": 10}),
-        ask(args={"layer": "conv", "image": math.inf}),
-        ask(args={"layer": None, "image": 2}),
-        ask(args=[]),
-        ask(lane="more", args={"channels": [1, 2, 3, 4], "on": True}),
-        ask(lane="more", args={"channels": "123", "on": True}),
-        ask(lane="more", args={"channels": [], "on": 1}),
         ask(type="reply"),
         ask(type=None),
         {"type": "stop", "view": "v"},
@@ -88,8 +76,32 @@ def test_hello_and_stop():
         7,
     ],
 )
-def test_anything_else_is_dropped(message):
+def test_what_is_no_question_is_dropped(message):
     assert parse(message, "e", LANES) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        (ask(lane="secret"), "does not answer such a question"),
+        (ask(lane="__class__"), "does not answer such a question"),
+        (ask(args={}), "needs layer, image"),
+        (ask(args={"layer": "conv", "image": 2, "more": 1}), "needs layer, image"),
+        (ask(args=[]), "needs layer, image"),
+        (ask(args={"layer": "conv" * 9, "image": 2}), "layer: expected a short text"),
+        (ask(args={"layer": "conv", "image": 10}), "image: expected a number from 0 to 9"),
+        (ask(args={"layer": "conv", "image": math.inf}), "image: expected a whole number"),
+        (ask(args={"layer": None, "image": 2}), "layer: expected"),
+        (ask(lane="more", args={"channels": [1, 2, 3, 4], "on": True}), "a list of at most 3"),
+        (ask(lane="more", args={"channels": "123", "on": True}), "a list of at most 3"),
+        (ask(lane="more", args={"channels": [], "on": 1}), "on: expected true or false"),
+    ],
+)
+def test_a_wrong_question_is_refused_with_the_reason(message, why):
+    refused = parse(message, "e", LANES)
+    assert isinstance(refused, Refused)
+    assert (refused.view, refused.seq) == ("v", 1)
+    assert why in refused.why
 
 
 JSON = st.recursive(
@@ -105,7 +117,7 @@ VALUES = JSON | st.sampled_from(["ask", "stop", "hello", "v", "e", "layer", "mor
 @given(JSON | st.dictionaries(KEYS, VALUES) | st.builds(ask, args=JSON) | st.builds(ask, seq=JSON))
 def test_no_message_raises(message):
     result = parse(message, "e", LANES)
-    assert result is None or isinstance(result, (Ask, Stop, Hello))
+    assert result is None or isinstance(result, (Ask, Stop, Hello, Refused))
 
 
 def test_checks_say_what_they_expect():
