@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from maps_page import MapsPage, hooked, painted, significant
@@ -36,6 +38,13 @@ w = nv.FeatureMaps(Slow(), images, layer="conv")
 w
 """
 
+COMPUTE = """
+try:
+    print(w.compute().shape)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
 LISTEN = """() => {
   window.crossed = [];
   const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
@@ -59,7 +68,7 @@ def digit_maps():
 @pytest.fixture
 def shown(lab):
     """The digits network looking at a digit, in two cells."""
-    nb = lab.open(IMPORT, SHOW)
+    nb = lab.open(IMPORT, SHOW, size=(1600, 1000))
     nb.run(0)
     nb.run(1)
     return nb, MapsPage(nb)
@@ -212,7 +221,9 @@ w.refresh()""")
 
 
 def test_two_views_share_what_is_chosen_and_not_where_one_looks(lab):
-    nb = lab.open(IMPORT + "w = nv.FeatureMaps(net, digit, layer='conv2')", "w", "w", "print(1)")
+    nb = lab.open(
+        IMPORT + "w = nv.FeatureMaps(net, digit, layer='conv2')", "w", "w", size=(1600, 1000)
+    )
     for cell in range(3):
         nb.run(cell)
     one, two = MapsPage(nb), MapsPage(nb, 1)
@@ -232,6 +243,7 @@ def test_two_views_share_what_is_chosen_and_not_where_one_looks(lab):
     two.grid.focus()
     nb.page.keyboard.press("Enter")
     nb.until(lambda: one.open_channel() == two.open_channel() == 0)
+    nb.until(lambda: nb.value("w.channel") == 0)
     nb.execute("w.channel = None")
     nb.until(lambda: one.open_channel() is None and two.open_channel() is None)
     # One goes, the other lives.
@@ -249,7 +261,7 @@ def test_two_views_share_what_is_chosen_and_not_where_one_looks(lab):
 
 
 def test_stop_interrupt_errors_and_a_busy_kernel(lab):
-    nb = lab.open(SLOW, "w.compute()", "time.sleep(3)")
+    nb = lab.open(SLOW, COMPUTE, "time.sleep(3)")
     nb.run(0)
     view = MapsPage(nb)
     compare = view.root.locator("[data-role=compare]")
@@ -277,9 +289,7 @@ def test_stop_interrupt_errors_and_a_busy_kernel(lab):
     nb.until(lambda: not nb.value(running), "the kernel has stopped too")
 
     # The interrupt key: control is back within a second, and the next call works.
-    nb.execute("w.refresh()" if False else "w.channel = None")
-    nb.execute("w.layer = 'relu'")
-    nb.wait_idle = None
+    nb.execute("w.channel, w.layer = None, 'relu'")
     nb.until(lambda: view.layer() == "relu" and view.state() == "idle")
     nb.start(1)
     busy = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status"
@@ -292,11 +302,10 @@ def test_stop_interrupt_errors_and_a_busy_kernel(lab):
       return performance.now() - started;
     }""")
     assert took <= 1000
-    nb.until(lambda: nb.outputs(1)[-1].get("ename") == "KeyboardInterrupt")
+    nb.until(lambda: nb.outputs(1)[-1]["text"].endswith("interrupted\n"))
     nb.execute("pause[0] = 0.0")
-    assert nb.value("list(w.compute().shape)[-3:]") == [4, 30, 30] if False else True
     nb.run(1)
-    assert "40 of 40" in nb.outputs(1)[0]["text"]
+    assert "40 of 40\ntorch.Size([4, 30, 30])" in nb.outputs(1)[0]["text"]
 
     # A model that breaks: in words, and gone with the next answer.
     nb.execute(
@@ -308,9 +317,11 @@ def test_stop_interrupt_errors_and_a_busy_kernel(lab):
     assert "the <b>model</b> broke" in view.error.inner_text()
     nb.execute("failure[0] = None")
     view.ribbon.focus()
-    nb.page.keyboard.press("ArrowRight")
-    nb.until(lambda: view.layer() == "relu")
+    for key, layer in (("ArrowRight", "relu"), ("ArrowLeft", "conv"), ("ArrowRight", "relu")):
+        nb.page.keyboard.press(key)
+        nb.until(lambda name=layer: view.layer() == name)
     view.wait("idle")
+    assert view.error.count() == 0
 
     # A cell that runs: answers come meanwhile, or the widget says what it waits for.
     nb.start(2)
@@ -321,6 +332,25 @@ def test_stop_interrupt_errors_and_a_busy_kernel(lab):
     nb.until(lambda: nb.pixels(view.root) != before or view.state() in ("busy", "offline"))
     nb.until(lambda: view.state() == "idle" and nb.pixels(view.root) != before)
     assert view.layer() == "conv"
+
+
+def test_a_kernel_that_ends_amid_work_says_nothing_odd(shown):
+    nb, view = shown
+    for layer in ("conv1", "conv2", "relu2"):
+        nb.execute(f"w.layer = {layer!r}")
+    nb.until(lambda: view.layer() == "relu2" and view.state() == "idle")
+    nb.shutdown()
+    view.ribbon.focus()
+    nb.page.keyboard.press("ArrowRight")
+    view.wait("offline")
+    # The kernel's last words are on their way until the server has heard them all.
+    gone = """async () => {
+      const kernels = await (await fetch("/api/kernels")).json();
+      return kernels.length === 0;
+    }"""
+    nb.until(lambda: nb.page.evaluate(gone))
+    assert view.error.count() == 1, "the banner alone"
+    nb.check()
 
 
 def test_a_kernel_that_restarts(shown):
@@ -343,28 +373,27 @@ def test_a_kernel_that_restarts(shown):
     nb.run(1)
     nb.until(lambda: nb.page.locator(".nbcnnviz").count() == 1)
     view = MapsPage(nb)
-    view.pick("conv2")
+    view.pick("conv2 24 x")
     nb.until(lambda: nb.value("w.layer") == "conv2" and view.state() == "idle")
     assert view.error.count() == 0
 
 
-def test_a_saved_notebook_shows_the_same_when_it_is_opened_again(shown):
-    nb, view = shown
+def test_a_saved_notebook_shows_the_same_when_it_is_opened_again(lab):
+    nb = lab.open(IMPORT, "w = nv.FeatureMaps(net, digit, layer='conv2', sort='max')\nw")
+    nb.run(0)
+    nb.run(1)
+    view = MapsPage(nb)
     nb.save_widget_state(True)
     view.choose("colours", "magma")
-    view.pick("conv2")
-    view.page.page.mouse.move(1, 1)
-    nb.until(lambda: nb.value("unpack(w._maps)[0]['layer']") == "conv2", "put by for saving")
-    nb.until(lambda: view.state() == "idle")
+    nb.page.mouse.move(1, 1)
+    nb.until(lambda: nb.value("w.colormap") == "magma")
     view.grid.evaluate("grid => document.activeElement.blur()")
-    nb.page.wait_for_timeout(0)
+    view.wait("idle")
     before, scores = view.canvas(), view.scores()
     nb.save()
     state = nb.saved()["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
-    mine = [m for m in state.values() if m["state"].get("_epoch")]
+    mine = [model for model in state.values() if model["state"].get("_epoch")]
     assert len(mine) == 1
-    import json
-
     assert len(json.dumps(mine[0])) <= 1_000_000
     nb.reopen()
     view = MapsPage(nb, state="offline")
@@ -375,8 +404,7 @@ def test_a_saved_notebook_shows_the_same_when_it_is_opened_again(shown):
     nb.until(lambda: not np.array_equal(view.canvas(), before))
     nb.run(0)
     nb.run(1)
-    view = MapsPage(nb)
-    assert view.layer() == "relu1"
+    assert MapsPage(nb).root.get_by_role("combobox", name="colours").input_value() == "auto"
 
 
 def test_without_saved_state_the_snapshot_shows(lab):
@@ -395,7 +423,9 @@ def test_without_saved_state_the_snapshot_shows(lab):
     before = nb.pixels(alive)
     frame.get_by_role("combobox", name="colours").select_option("gray")
     nb.until(lambda: nb.pixels(alive) != before)
-    nb.errors.clear()  # the widget's own output has no model to show
+    # The widget's own output has no model to show; JupyterLab says so.
+    nb.until(lambda: any("widget model not found" in error for error in nb.errors))
+    nb.errors[:] = [error for error in nb.errors if "widget model not found" not in error]
 
 
 def test_a_cell_run_twenty_times_holds_one_widget(shown):
@@ -427,8 +457,6 @@ def test_the_theme_and_the_width_of_the_notebook(lab):
     assert ground() > 200
     nb.theme("dark")
     nb.until(lambda: view.root.get_attribute("data-theme") == "dark" and ground() < 60)
-    nb.theme("light")
-    nb.until(lambda: view.root.get_attribute("data-theme") == "light" and ground() > 200)
     view.root.evaluate("root => { root.parentElement.style.width = '480px'; }")
     nb.until(lambda: view.root.evaluate("root => root.offsetWidth") <= 480)
     assert view.root.evaluate("root => root.scrollWidth <= root.clientWidth")
