@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -169,16 +168,6 @@ def test_the_picker_finds_a_layer(open_maps):
     assert disabled.get_attribute("aria-disabled") == "true"
     disabled.click(force=True)
     assert page.trait("layer") == "deep"
-
-
-def test_the_picker_prefers_names(static_page):
-    """A Conv2d is not what somebody means who types conv2."""
-    layers = [("conv1", torch.nn.Conv2d(3, 4, 3)), ("conv2", torch.nn.Conv2d(4, 4, 3))]
-    model = torch.nn.Sequential(OrderedDict(layers))
-    page = static_page.live(nv.FeatureMaps(model, noise()[0], layer="conv1"))
-    view = MapsPage(page)
-    view.pick("conv2")
-    page.until(lambda: view.layer() == page.trait("layer") == "conv2")
 
 
 def test_a_layer_that_python_chooses_is_shown(open_maps):
