@@ -46,22 +46,132 @@ def test_the_page_holds_traits_blobs_and_answers(widget):
     assert set(state["traits"]) | set(state["blobs"]) == type(widget)._synced()
     meta, _ = unpack(base64.b64decode(state["blobs"]["_maps"]))
     assert meta["layer"] == widget.layer
+    # One image and few maps: all of them are in the trait, and there is nothing to compare.
     lanes = {reply["lane"] for reply in state["replies"]}
-    assert lanes == {"layer", "channel", "code"}
+    assert lanes == {"channel", "code"}
+
+
+def answers(widget, lane, **options):
+    """The ready-made answers of a lane: arguments, header and arrays of each."""
+    replies = state_of(export.page(widget, **options))["replies"]
+    return [
+        (reply["args"], *unpack(base64.b64decode(reply["blob"])))
+        for reply in replies
+        if reply["lane"] == lane
+    ]
 
 
 def test_further_layers_can_be_put_in(widget):
     def layers(**options):
-        replies = state_of(export.page(widget, **options))["replies"]
-        return [reply["args"]["layer"] for reply in replies if reply["lane"] == "layer"]
+        return [args["layer"] for args, *_ in answers(widget, "layer", **options)]
 
-    assert layers() == ["1"]
-    assert layers(layers=["0"]) == ["1", "0"]
-    assert set(layers(layers="all")) == {each.name for each in widget.layers if each.spatial}
-    with pytest.raises(ValueError, match="'nope'"):
-        export.page(widget, layers=["nope"])
-    with pytest.raises(TypeError, match="no option 'layer'"):
-        export.page(widget, layer="0")
+    spatial = {each.name for each in widget.layers if each.spatial}
+    assert layers() == []
+    assert layers(layers=["0"]) == layers(layers="0") == layers(layers=("1", "0", "0")) == ["0"]
+    assert {widget.layer, *layers(layers="all")} == spatial
+    code = [args for args, *_ in answers(widget, "code", layers="0") if "channel" not in args]
+    assert code == [{"layer": "1", "image": 0}, {"layer": "0", "image": 0}]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"layers": ["nope"]}, ValueError, "'nope'"),
+        ({"layers": "nope"}, ValueError, "'nope'"),
+        ({"layers": "4"}, ValueError, "has no maps"),
+        ({"layers": 3}, TypeError, 'layers=3: give .* or "all"'),
+        ({"layers": ["0", 1]}, TypeError, r"layers=\['0', 1\]"),
+        ({"layers": {"0": 1}}, TypeError, "give a layer's name"),
+        ({"layer": "0"}, TypeError, "no option 'layer'"),
+    ],
+)
+def test_wrong_options_are_refused_and_nothing_is_written(widget, tmp_path, options, error, said):
+    with pytest.raises(error, match=said):
+        widget.save_html(tmp_path / "a.html", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def several():
+    torch.manual_seed(0)
+    net = nv.Network(nn.Sequential(nn.Conv2d(3, 40, 3, padding=1), nn.ReLU()))
+    images = [torch.randn(3, 96, 96) for _ in range(3)]
+    yield nv.FeatureMaps(net, images, layer="0", image_index=1, sort="mean")
+    ipywidgets.Widget.close_all()
+
+
+def test_the_current_layer_is_there_in_full(several):
+    state = state_of(export.page(several))
+    meta, arrays = unpack(base64.b64decode(state["blobs"]["_maps"]))
+    [(args, _, rest)] = answers(several, "more")
+    assert args == {"layer": "0", "image": 1} == {key: meta[key] for key in args}
+    channels = np.concatenate([arrays["channels"], rest["channels"]])
+    assert sorted(channels) == list(range(40))
+    assert 0 < len(rest["channels"]) < 40
+    record = several._record("0", 1)
+    codes = np.concatenate([arrays["codes"], rest["codes"]])
+    np.testing.assert_array_equal(codes, record.quantised.codes[channels])
+
+
+def test_thousands_of_channels_are_there_with_those_that_are_hidden():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 3000, 1), nn.ReLU())
+    with torch.no_grad():
+        model[0].weight[7], model[0].bias[7] = 0, -1
+    widget = nv.FeatureMaps(nv.Network(model), torch.randn(3, 12, 12), layer="1", hide_dead=True)
+    state = state_of(export.page(widget))
+    first = unpack(base64.b64decode(state["blobs"]["_maps"]))[1]["channels"]
+    [(_, _, rest)] = answers(widget, "more")
+    assert len(first) == 256
+    assert 7 in rest["channels"]
+    assert sorted([*first, *rest["channels"]]) == list(range(3000))
+
+
+def test_every_image_is_there_and_can_be_compared(several):
+    found = answers(several, "layer")
+    assert [args for args, *_ in found] == [{"layer": "0", "image": index} for index in (0, 2)]
+    for args, meta, arrays in found:
+        record = several._record("0", args["image"])
+        assert [meta["factor"], meta["image"]] == [1, args["image"]]
+        np.testing.assert_array_equal(arrays["codes"], record.quantised.codes)
+        np.testing.assert_array_equal(arrays["picture"], record.picture)
+    compared = answers(several, "compare")
+    assert [args["channel"] for args, *_ in compared] == list(range(40))
+    for args, _, arrays in compared:
+        for index in range(3):
+            codes = several._record("0", index).quantised.codes[args["channel"]]
+            np.testing.assert_array_equal(arrays["codes"][index], codes)
+    named = [args for args, meta, _ in answers(several, "code") if "image 2" in meta["code"]]
+    assert named == [{"layer": "0", "image": 2}]
+
+
+def test_where_there_is_too_much_maps_are_smaller_and_none_is_missing(several, monkeypatch):
+    from nbcnnviz.widgets import _feature_maps_export as exported
+
+    monkeypatch.setattr(exported, "_IMAGES", 2 * 40 * 30 * 30)
+    monkeypatch.setattr(exported, "_COMPARE", 40 * 96 * 96)
+    monkeypatch.setattr(exported, "_LAYERS", 5000)
+    for _, meta, arrays in answers(several, "layer"):
+        assert meta["factor"] == 4
+        assert arrays["codes"].shape == (40, 24, 24)
+        exact = several._float_maps("0", meta["image"])
+        wanted = nn.functional.avg_pool2d(exact, 4).numpy()
+        step = ((arrays["hi"] - arrays["lo"]) / 254)[:, None, None]
+        values = arrays["lo"][:, None, None] + arrays["codes"] * step
+        assert np.abs(values - wanted).max() < 0.03
+    [(_, _, first), *_] = answers(several, "compare")
+    assert first["codes"].shape == (3, 48, 48)
+    *_, (_, meta, arrays) = answers(several, "layer", layers="1")
+    assert arrays["codes"].shape[0] == 40
+    assert arrays["codes"].nbytes <= 5000
+
+
+def test_small_layers_leave_their_share_to_large_ones():
+    from nbcnnviz.widgets._feature_maps_export import _limit
+
+    assert _limit([10, 10, 100], 80) == 60
+    assert _limit([50, 50, 50], 90) == 30
+    assert _limit([], 90) == _limit([40, 40], 90) == 90
 
 
 def test_hostile_names_stay_data(widget):

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Channel, type Progress, type Reply } from "../src/lib/channel.ts";
-import { pack } from "../src/lib/codec.ts";
+import { pack, unpack } from "../src/lib/codec.ts";
 import { HELLO_MS, WATCHDOG_MS } from "../src/lib/messages.ts";
 import { FakeClock, FakeModel, type Message } from "./helpers.ts";
 
@@ -26,6 +26,8 @@ function setUp() {
   const kernel = {
     hello: () => fake.receive({ type: "hello", view: channel.view, epoch: "e1" }),
     ack: (ask: Message) => fake.receive({ type: "ack", ...about(ask) }),
+    /** Takes a question whose work is long: all views hear of it, and any may stop it. */
+    begin: (ask: Message) => fake.receive({ type: "ack", ...about(ask), all: true }),
     progress: (ask: Message, over: Message = {}) =>
       fake.receive({ type: "progress", ...about(ask), done: 1, total: 4, left: null, ...over }),
     reply: (ask: Message, status = "ok", over: Message = {}) =>
@@ -186,13 +188,10 @@ test("partials come in turn, then the end; progress goes to its listeners", () =
   assert.deepEqual(seen, [{ lane: "a", done: 1, total: 4, left: 3.5 }]);
 });
 
-test("errors are replies; a blob that cannot be read is one; an unknown status is one", () => {
-  const { channel, fake, kernel, replies, asked } = setUp();
+test("errors are replies; an unknown status is one", () => {
+  const { channel, kernel, replies, asked } = setUp();
   channel.ask("a");
   kernel.reply(asked(), "error", { message: "no layer 'x'" });
-  channel.ask("a");
-  const { view, epoch, seq, lane } = asked();
-  fake.receive({ type: "reply", view, epoch, seq, lane, status: "ok", ms: 1 }, Uint8Array.of(1));
   channel.ask("a");
   kernel.reply(asked(), "splendid");
   assert.deepEqual(
@@ -200,12 +199,84 @@ test("errors are replies; a blob that cannot be read is one; an unknown status i
     [
       ["error", null],
       ["error", null],
-      ["error", null],
     ],
   );
   assert.equal(replies[0]?.message, "no layer 'x'");
-  assert.match(replies[1]?.message ?? "", /cannot be read/);
   assert.equal(channel.state.busy, false);
+});
+
+/** An answer of which only the first byte arrives. */
+function cutShort(fake: FakeModel, ask: Message, status = "ok", all = false): void {
+  const { view, epoch, seq, lane } = ask;
+  fake.receive({ type: "reply", view, epoch, seq, lane, status, all, ms: 1 }, Uint8Array.of(1));
+}
+
+test("an answer that cannot be read is asked for again, with the same seq, and may come whole", () => {
+  const { channel, fake, kernel, replies, asked } = setUp();
+  channel.ask("a", { i: 1 });
+  kernel.ack(asked());
+  channel.ask("a", { i: 2 });
+  cutShort(fake, asked());
+  assert.deepEqual(fake.asks()[1], fake.asks()[0]);
+  assert.equal(channel.state.busy, true);
+  assert.equal(replies.length, 0);
+  kernel.reply(asked());
+  kernel.reply(asked());
+  assert.deepEqual(
+    replies.map((r) => [r.status, r.args?.i]),
+    [
+      ["ok", 1],
+      ["ok", 2],
+    ],
+  );
+  assert.equal(channel.state.busy, false);
+});
+
+test("asked again twice; what then still cannot be read is an error, and the lane goes on", () => {
+  const { channel, fake, kernel, replies, asked } = setUp();
+  channel.ask("a", { i: 1 });
+  for (let i = 0; i < 3; i += 1) cutShort(fake, asked());
+  assert.equal(fake.asks().length, 3);
+  assert.deepEqual(
+    replies.map((r) => r.status),
+    ["error"],
+  );
+  assert.match(replies[0]?.message ?? "", /cannot be read/);
+  assert.equal(channel.state.busy, false);
+  channel.ask("a", { i: 2 });
+  cutShort(fake, asked());
+  kernel.reply(asked());
+  assert.equal(replies[1]?.status, "ok");
+});
+
+test("a part of an answer that cannot be read is left out: the next one holds more", () => {
+  const { channel, fake, kernel, replies, asked } = setUp();
+  channel.ask("a");
+  for (let i = 0; i < 9; i += 1) cutShort(fake, asked(), "partial");
+  kernel.reply(asked(), "partial");
+  kernel.reply(asked());
+  assert.equal(fake.asks().length, 1);
+  assert.deepEqual(
+    replies.map((r) => r.status),
+    ["partial", "ok"],
+  );
+});
+
+test("while it waits for an answer again, a view stops and goes offline as ever", () => {
+  const { channel, clock, fake, kernel, replies, asked } = setUp();
+  channel.ask("a");
+  kernel.begin(asked());
+  cutShort(fake, asked(), "ok", true);
+  channel.stop();
+  clock.advance(WATCHDOG_MS);
+  assert.deepEqual(
+    replies.map((r) => r.status),
+    ["cancelled"],
+  );
+  channel.ask("a");
+  fake.dead = true;
+  cutShort(fake, asked());
+  assert.equal(channel.state.offline, "gone");
 });
 
 test("a listener that throws is reported and harms nobody else", () => {
@@ -231,7 +302,7 @@ test("stop: told to the kernel once, what waits is forgotten, a lost 'cancelled'
   assert.equal(fake.sent.filter((m) => m.type === "stop").length, 0);
   channel.ask("a", { i: 1 });
   channel.ask("a", { i: 2 });
-  kernel.ack(asked());
+  kernel.begin(asked());
   channel.stop();
   const stops = fake.sent.filter((m) => m.type === "stop");
   assert.deepEqual(stops, [{ type: "stop", view: channel.view, epoch: "e1" }]);
@@ -244,11 +315,78 @@ test("stop: told to the kernel once, what waits is forgotten, a lost 'cancelled'
   assert.equal(channel.state.busy, false);
 });
 
+test("stop leaves quick questions alone", () => {
+  const { channel, fake, kernel, replies, asked } = setUp();
+  channel.ask("sweep");
+  channel.ask("quick");
+  kernel.begin(asked("sweep"));
+  kernel.ack(asked("quick"));
+  channel.stop();
+  kernel.reply(asked("quick"));
+  assert.equal(channel.state.stoppable, true, "until the kernel says so");
+  kernel.reply(asked("sweep"), "cancelled", { all: true });
+  assert.deepEqual(
+    replies.map((r) => [r.lane, r.status]),
+    [
+      ["quick", "ok"],
+      ["sweep", "cancelled"],
+    ],
+  );
+  channel.ask("quick");
+  kernel.ack(asked("quick"));
+  assert.deepEqual([channel.state.busy, channel.state.stoppable], [true, false]);
+  const before = fake.sent.length;
+  channel.stop();
+  assert.equal(fake.sent.length, before);
+});
+
+test("long work of another view is heard, shown as busy, and partials are told to be seen", () => {
+  const { channel, fake, replies } = setUp();
+  const base = { view: "other", epoch: "e1", seq: 7, lane: "sweep", all: true };
+  fake.receive({ type: "ack", ...base });
+  assert.deepEqual([channel.state.busy, channel.state.stoppable], [true, true]);
+  fake.receive(
+    { type: "reply", ...base, status: "partial", ms: 0, message: "" },
+    pack({ part: 1 }),
+  );
+  assert.deepEqual(fake.sent.at(-1), {
+    type: "seen",
+    view: channel.view,
+    epoch: "e1",
+    lane: "sweep",
+  });
+  fake.receive({ type: "reply", ...base, status: "ok", ms: 9, message: "" }, pack({ part: 2 }));
+  assert.equal(channel.state.busy, false);
+  assert.deepEqual(
+    replies.map((r) => [r.status, r.args, r.blob?.meta.part]),
+    [
+      ["partial", null, 1],
+      ["ok", null, 2],
+    ],
+  );
+  fake.receive({ type: "reply", ...base, all: false, status: "ok", ms: 9, message: "" });
+  assert.equal(replies.length, 2, "other views' quick answers are theirs");
+});
+
+test("arrays go along in a blob, also when the question is asked again", () => {
+  const { channel, clock, fake, kernel, asked } = setUp();
+  kernel.hello();
+  const mask = { shape: [2, 2], data: new Uint8Array([1, 2, 3, 255]) };
+  channel.ask("paint", { size: 3 }, { arrays: { mask } });
+  clock.advance(WATCHDOG_MS);
+  assert.equal(fake.asks("paint").length, 2);
+  assert.deepEqual(asked("paint").args, { size: 3 });
+  for (const blob of fake.blobs) {
+    assert.deepEqual([...(unpack(blob).arrays.mask?.data ?? [])], [1, 2, 3, 255]);
+  }
+  assert.equal(fake.blobs.length, 2);
+});
+
 test("a question after stop is sent at once", () => {
   const { channel, kernel, replies, asked } = setUp();
   channel.ask("a", { i: 1 });
   const first = asked();
-  kernel.ack(first);
+  kernel.begin(first);
   channel.stop();
   channel.ask("a", { i: 2 });
   assert.equal(asked().args.i, 2);
@@ -351,7 +489,9 @@ test("work started from Python shows as busy for all, its progress and its end a
   const base = { view: "", epoch: "e1", seq: 99, lane: "" };
   const progress = { type: "progress", ...base, done: 1, total: 2, left: null };
   fake.receive(progress);
-  assert.deepEqual([channel.state.busy, channel.state.own], [true, false]);
+  assert.deepEqual([channel.state.busy, channel.state.stoppable], [true, true]);
+  channel.stop();
+  assert.equal(fake.sent.at(-1)?.type, "stop", "any view may end it");
   fake.receive({ type: "reply", ...base, status: "ok", ms: 3, message: "" });
   assert.equal(channel.state.busy, false);
   assert.deepEqual(
@@ -365,12 +505,13 @@ test("work started from Python shows as busy for all, its progress and its end a
   assert.equal(heard.length, 2);
 });
 
-test("closing: running work is stopped, no listener and no timer stay, nothing is sent later", () => {
+test("closing: no listener and no timer stay, nothing is sent later", () => {
   const { abort, channel, clock, fake, kernel, replies, asked } = setUp();
   channel.ask("a");
   const open = asked();
+  kernel.begin(open);
   abort.abort();
-  assert.equal(fake.sent.at(-1)?.type, "stop");
+  assert.equal(fake.sent.at(-1)?.type, "ask", "long work is also for other views");
   assert.equal(fake.listeners, 0);
   assert.equal(clock.pending, 0);
   const before = fake.sent.length;

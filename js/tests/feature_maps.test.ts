@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { rangeOf } from "../src/feature_maps/compare.ts";
-import { compact, describeLayer, marks } from "../src/feature_maps/describe.ts";
-import { facts } from "../src/feature_maps/headline.ts";
+import { rangeOf } from "../src/feature_maps/comparison.ts";
 import { histogram } from "../src/feature_maps/histogram.ts";
 import { kernelRgb } from "../src/feature_maps/kernels.ts";
-import { type LayerMaps, type LayerRow, readLayerMaps } from "../src/feature_maps/layer_maps.ts";
+import { type LayerMaps, readLayerMaps } from "../src/feature_maps/layer_maps.ts";
 import {
   hitTile,
   layoutGrid,
@@ -16,16 +14,8 @@ import {
   visibleTiles,
 } from "../src/feature_maps/layout.ts";
 import { orderChannels, type Sort } from "../src/feature_maps/order.ts";
-import { filterLayers } from "../src/feature_maps/picker.ts";
 import { pointAt } from "../src/feature_maps/pointing.ts";
-import { blockAt, layoutRibbon, THINNEST } from "../src/feature_maps/ribbon_layout.ts";
 import { pack, unpack } from "../src/lib/codec.ts";
-
-function row(name: string, more: Partial<LayerRow> = {}): LayerRow {
-  const base = { label: name, module: "Conv2d", kind: "conv", leaf: true, shape: [8, 4, 4] };
-  const rest = { parameters: 0, field: null, dead: null, saturated: null, nan: 0, inf: 0 };
-  return { name, ...base, ...rest, ...more };
-}
 
 function stats(mean: number[], dead: number[] = mean.map(() => 0)) {
   const values = Float32Array.from(mean);
@@ -116,41 +106,6 @@ test("contrast narrows the range and keeps the colour of zero", () => {
   assert.deepEqual(narrow(0, 0, 1), [0, 0]);
 });
 
-test("the ribbon shows every layer at least 2 px thick and in order", () => {
-  const shapes = Array.from({ length: 430 }, (_, i) => [16 << (i % 7), 112 >> (i % 5), 112]);
-  for (const available of [456, 1100, 1500]) {
-    const { blocks, width } = layoutRibbon(shapes, available, 36);
-    assert.equal(blocks.length, 430);
-    blocks.forEach((block, i) => {
-      assert.ok(block.width >= THINNEST && block.height >= 4 && block.height <= 36);
-      const before = blocks[i - 1];
-      if (before) assert.ok(block.x >= before.x + before.width);
-    });
-    const last = blocks[429];
-    assert.ok(last && Math.abs(last.x + last.width - width) < 1e-6);
-    assert.ok(width <= available + 1e-6 || width < 430 * (THINNEST + 1));
-  }
-});
-
-test("blocks are higher for larger maps and thicker for more channels", () => {
-  const [small, large, flat] = layoutRibbon([[8, 7, 7], [512, 112, 112], [1000]], 300, 36).blocks;
-  assert.ok(small && large && flat);
-  assert.ok(large.height > small.height && small.height > flat.height);
-  assert.ok(large.width > small.width);
-});
-
-test("a place on the ribbon finds its block", () => {
-  const layout = layoutRibbon(
-    Array.from({ length: 50 }, () => [64, 7, 7]),
-    400,
-    36,
-  );
-  layout.blocks.forEach((block, i) => {
-    assert.equal(blockAt(layout, block.x + block.width / 2), i);
-  });
-  assert.equal(blockAt(layoutRibbon([], 400, 36), 3), -1);
-});
-
 test("the histogram counts every finite value once and knows where zero is", () => {
   const values = Float32Array.from({ length: 1000 }, (_, i) => (i % 50) / 10 - 1);
   values[3] = Number.NaN;
@@ -164,38 +119,6 @@ test("the histogram counts every finite value once and knows where zero is", () 
   assert.equal(histogram(Float32Array.of(2, 2, 2)).counts[0], 3);
   const none = histogram(Float32Array.of(Number.NaN));
   assert.deepEqual([none.zero, none.counts.reduce((a, b) => a + b)], [-1, 0]);
-});
-
-test("layers are found by all words, in name, module, shape or marks", () => {
-  const layers = [
-    row("features.0", { shape: [64, 112, 112] }),
-    row("features.1", { module: "ReLU", kind: "act", dead: 25 }),
-    row("head", { module: "Linear", shape: [10], nan: 3 }),
-  ];
-  const names = (query: string) => filterLayers(layers, query).map(({ name }) => name);
-  assert.deepEqual(names(""), ["features.0", "features.1", "head"]);
-  assert.deepEqual(names("FEAT relu"), ["features.1"]);
-  assert.deepEqual(names("112"), ["features.0"]);
-  assert.deepEqual(names("dead"), ["features.1"]);
-  assert.deepEqual(names("nan"), ["head"]);
-  assert.deepEqual(names("no such"), []);
-});
-
-test("layers are told in words", () => {
-  const linear = row("head", { shape: [10], nan: 3, dead: 2.1 });
-  assert.deepEqual(marks(linear), ["NaN 3", "dead 2.1 %"]);
-  assert.match(describeLayer(linear), /no rows and columns/);
-  const words = facts(row("a", { field: [43, 43], parameters: 34_500, nan: 2 }));
-  const said = ["Conv2d", "8 x 4 x 4", "sees 43 px", "34.5 k parameters", "NaN 2"];
-  assert.deepEqual(
-    words.map((fact) => fact.words),
-    said,
-  );
-  assert.deepEqual(
-    words.map((fact) => fact.bad === true),
-    [false, false, false, false, true],
-  );
-  assert.deepEqual([compact(999), compact(2_000_000)], ["999", "2 M"]);
 });
 
 function blob(factor: number): LayerMaps {

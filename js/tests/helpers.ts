@@ -40,6 +40,7 @@ export type Message = Record<string, any>;
 
 export class FakeModel {
   sent: Message[] = [];
+  blobs: Uint8Array[] = [];
   state: Record<string, unknown> = { _epoch: "e1" };
   dead = false;
   private readonly fns = new Map<string, Array<(...args: unknown[]) => void>>();
@@ -67,8 +68,9 @@ export class FakeModel {
     return [...this.fns.values()].reduce((sum, fns) => sum + fns.length, 0);
   }
 
-  send(content: Message): void {
+  send(content: Message, _callbacks?: unknown, buffers?: Uint8Array[]): void {
     if (this.dead) throw new Error("the comm is closed");
+    this.blobs.push(...(buffers ?? []));
     this.sent.push(JSON.parse(JSON.stringify(content)));
   }
 

@@ -49,7 +49,7 @@ test("a saved page answers from its list, whatever else was asked and in whateve
     replies.map((r) => [r.status, r.blob?.meta.layer]),
     [["ok", "conv1"]],
   );
-  assert.deepEqual(channel.state, { busy: false, own: false, offline: null, saved: true });
+  assert.deepEqual(channel.state, { busy: false, stoppable: false, offline: null, saved: true });
 });
 
 test("what is not in the file is said in plain words; the page stays as it is", async () => {
@@ -59,7 +59,7 @@ test("what is not in the file is said in plain words; the page stays as it is", 
   await soon();
   assert.deepEqual(
     replies.map((r) => r.status),
-    ["error", "error", "error"],
+    ["unsaved", "unsaved", "unsaved"],
   );
   assert.match(replies[0]?.message ?? "", /not saved in this file/);
   assert.equal(channel.state.offline, null);

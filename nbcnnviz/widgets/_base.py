@@ -6,8 +6,6 @@ import base64
 import contextlib
 import logging
 import threading
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,9 +16,11 @@ import traitlets
 from ..backend.network import Network
 from . import _cells, _lanes
 from ._cache import shared
-from ._lanes import Ask, Hello, Refused, Stop
+from ._codec import pack
+from ._endpoint import Endpoint
+from ._lanes import lane
 from ._traits import Choice
-from ._worker import Cancelled, Job, Worker, cancel_work, worker_for
+from ._worker import Cancelled, Job, cancel_work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 _log = logging.getLogger("nbcnnviz")
+
+_SAVE_DELAY = 0.4
+"""Seconds."""
 
 STATIC = Path(__file__).parent.parent / "static"
 
@@ -53,6 +56,8 @@ class NetworkWidget(anywidget.AnyWidget):
 
     stem: ClassVar[str]
     """The name of the widget's files, in Python, TypeScript and on the page."""
+    compute_lane: ClassVar[str] = ""
+    """The long lane that does the same work as `compute()`, whose partial results views show."""
 
     theme = Choice(["auto", "light", "dark"], "auto")
     """Colours of the widget: "auto" follows the notebook."""
@@ -81,13 +86,17 @@ class NetworkWidget(anywidget.AnyWidget):
                 "run `make js` in the source tree, or install a released wheel"
             )
         self._trait_lock = threading.RLock()
-        self._send_lock = threading.Lock()
+        self._teller: int | None = None
+        self._receiver: int | None = None
+        self._endpoint = Endpoint(self)
         self._layout_is_the_users = "layout" in settings
         self._net = Network.wrap(net)
         super().__init__(
-            _epoch=uuid.uuid4().hex, _about=self._describe_network(), **{**state, **settings}
+            _epoch=self._endpoint.epoch,
+            _about=self._describe_network(),
+            **{**state, **settings},
         )
-        self.on_msg(self._on_message)
+        self.on_msg(lambda _, content, buffers: self._endpoint.receive(content, buffers))
         try:
             self._save()
         except BaseException:
@@ -109,16 +118,27 @@ class NetworkWidget(anywidget.AnyWidget):
         return self._net
 
     def _describe_network(self) -> dict[str, Any]:
-        return {"network": self.net.name, "assumptions": list(self.net.assumptions)}
-
-    @property
-    def _worker(self) -> Worker:
-        return worker_for(self.net)
+        return {
+            "network": self.net.name,
+            "assumptions": list(self.net.assumptions),
+            "repr": repr(self.net),
+        }
 
     # -- from the browser ---------------------------------------------------------------------
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """Take settings from the browser; what is not a setting, or not valid, is put back."""
+        before, self._receiver = self._receiver, threading.get_ident()
+        try:
+            self._take(sync_data)
+        finally:
+            self._receiver = before
+
+    def _from_browser(self) -> bool:
+        """Whether this thread is just taking settings from the browser, and so must be quick."""
+        return self._receiver == threading.get_ident()
+
+    def _take(self, sync_data: Mapping[str, Any]) -> None:
         settings = {key: sync_data[key] for key in sync_data if key in self._settings()}
         refused = set(sync_data) - set(settings)
         try:
@@ -148,7 +168,16 @@ class NetworkWidget(anywidget.AnyWidget):
         # ipywidgets keeps per-instance flags while it syncs; the worker, a comm handler and the
         # user's cell may all set traits. Never set a trait while holding the network's lock.
         with self._trait_lock:
-            super().notify_change(change)
+            before, self._teller = self._teller, threading.get_ident()
+            try:
+                super().notify_change(change)
+            finally:
+                self._teller = before
+
+    def _notifying(self) -> bool:
+        """Whether this thread is just telling of a change, during which the worker may have to
+        wait for it."""
+        return self._teller == threading.get_ident()
 
     def _publish(self, **traits: Any) -> None:
         """Set traits from any thread, never in the middle of another thread's change.
@@ -162,59 +191,12 @@ class NetworkWidget(anywidget.AnyWidget):
                 except Exception:
                     _log.exception("an observer of %s failed", name)
 
-    def _on_message(self, _: Any, content: Any, buffers: Any) -> None:
-        """Any thread; returns in milliseconds, never raises."""
-        message, net = _lanes.parse(content, self._epoch, self._lanes), self._net
-        if net is None or message is None:
-            return
-        if isinstance(message, Hello):
-            self._tell("hello", view=message.view)
-        elif isinstance(message, Stop):
-            cancel_work(net, self, message.view)
-        elif isinstance(message, Refused):
-            self._tell("reply", status="error", message=message.why, ms=0.0, **_address(message))
-        else:
-            self._tell("ack", **_address(message))
-            worker_for(net).submit(self._job(message))
-
-    def _job(self, ask: Ask) -> Job:
-        address = _address(ask)
-        return Job(
-            key=(self._epoch, ask.view, ask.lane),
-            owner=self,
-            view=ask.view,
-            seq=ask.seq,
-            run=lambda job: self._answer(ask, job),
-            on_progress=lambda done, total, left: self._tell(
-                "progress", done=done, total=total, left=left, **address
-            ),
-            on_partial=lambda blob: self._tell(
-                "reply", blob, status="partial", message="", ms=0.0, **address
-            ),
-        )
-
-    def _answer(self, ask: Ask, job: Job) -> None:
-        """On the worker thread; whatever happens, the view gets an answer."""
-        started = time.perf_counter()
-        blob, message, status = None, "", "ok"
-        try:
-            job.check()
-            blob = getattr(self, f"_lane_{ask.lane}")(job, **ask.args)
-        except Cancelled:
-            status = "cancelled"
-        except BaseException as error:
-            # Also SystemExit: a forward pass that ends the thread must not leave a view waiting.
-            status, message = "error", plain(error)
-            _log.debug("lane %s failed", ask.lane, exc_info=True)
-        ms = (time.perf_counter() - started) * 1e3
-        self._tell("reply", blob, status=status, message=message, ms=ms, **_address(ask))
-
-    def _tell(self, kind: str, blob: bytes | None = None, **content: Any) -> None:
-        """Send a message from any thread; ipykernel hands it to its own sending thread."""
-        with self._send_lock:
-            if self._net is not None:
-                message = {"type": kind, "epoch": self._epoch, **content}
-                self.send(message, None if blob is None else [blob])
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        """Send anything to the browser, unless the interpreter is ending."""
+        # From then on ZeroMQ refuses a large frame in the middle of a message: the browser would
+        # get half of ours, continued by the first frames of whatever the kernel says next.
+        if threading.main_thread().is_alive():
+            super()._send(msg, buffers)
 
     # -- for the user -------------------------------------------------------------------------
 
@@ -222,25 +204,21 @@ class NetworkWidget(anywidget.AnyWidget):
         """Do the widget's whole work here and now, with a progress line; the stop key stops it.
 
         Returns the widget's result. What it keeps of an interrupted run is the widget's to say.
-        """
-        # To all views, in no lane.
-        address: dict[str, Any] = {"view": "", "seq": int(time.time() * 1000), "lane": ""}
 
-        def show(done: int, total: int, left: float | None) -> None:
+        Raises:
+            RuntimeError: Stop was pressed in the widget.
+        """
+
+        def show(done: int, total: int) -> None:
             bar = "█" * round(30 * done / max(total, 1))
             print(f"\r{type(self).__name__} {bar:<30} {done} of {total}", end="", flush=True)
-            self._tell("progress", done=done, total=total, left=left, **address)
 
-        job = Job(key=None, owner=self, run=lambda job: None, on_progress=show)
-        status = "cancelled"
         try:
-            result = self._compute(job)
-            status = "ok"
-            return result
+            return self._endpoint.compute(self._compute, show)
+        except Cancelled:
+            raise RuntimeError("stopped in the widget") from None
         finally:
             print()
-            ms = (time.monotonic() - job.started) * 1e3
-            self._tell("reply", status=status, message="", ms=ms, **address)
 
     def stop(self) -> None:
         """End this widget's background work at its next step; what is shown stays."""
@@ -286,11 +264,9 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Remove the widget from the page and let go of the model, its maps and its memory."""
-        net = self._net
-        if net is not None:
-            with self._send_lock:
-                self._net = None
-            cancel_work(net, self)
+        if self._net is not None:
+            self._endpoint.close()
+            self._net = None
             self._release()
             shared.drop(self._epoch)
             if not self._layout_is_the_users:
@@ -344,6 +320,10 @@ class NetworkWidget(anywidget.AnyWidget):
                 f"{', '.join(sorted(allowed))}"
             )
 
+    @lane()
+    def _lane_code(self, job: Job, *args: Any, **asked: Any) -> bytes:
+        return pack({"code": self._code()}, {})
+
     # -- for the subclass ---------------------------------------------------------------------
 
     def _compute(self, job: Job) -> Any:
@@ -352,6 +332,17 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def _save(self) -> None:
         """Put what is shown now into the traits that a saved notebook keeps."""
+
+    def _save_soon(self, change: Any = None) -> None:
+        """`_save()` on the worker, once nothing has changed for a while."""
+        self._endpoint.worker.submit(
+            Job(
+                key=(self._endpoint.epoch, "", "save"),
+                owner=self,
+                run=lambda job: self._save(),
+                delay=_SAVE_DELAY,
+            )
+        )
 
     def _release(self) -> None:
         """Let go of caches and tensors."""
@@ -375,18 +366,6 @@ class NetworkWidget(anywidget.AnyWidget):
     def _export_replies(self, **options: Any) -> Iterator[tuple[str, dict[str, Any], bytes]]:
         """Lane, arguments and answer of each question that a saved page can ask."""
         yield from ()
-
-
-def _address(message: Ask | Refused) -> dict[str, Any]:
-    return {"view": message.view, "seq": message.seq, "lane": message.lane}
-
-
-def plain(error: BaseException) -> str:
-    """An error as a sentence for the widget's error line."""
-    text = str(error) or "no further word"
-    if isinstance(error, (ValueError, TypeError, RuntimeError)):
-        return text
-    return f"{type(error).__name__}: {text}"
 
 
 class _Frame:

@@ -36,13 +36,13 @@ class Inputs:
         """Bring one image, or each of a list, into the network's form, and ask for its answer.
 
         Raises:
+            TypeError: names that are no list of texts.
             ValueError: an empty list, names that do not match, tensors of different sizes.
         """
         images = list(image) if isinstance(image, (list, tuple)) else [image]
         if not images:
             raise ValueError("image=[] is empty: give one image or a list of images")
-        if names is not None and len(names) != len(images):
-            raise ValueError(f"names has {len(names)} entries for {len(images)} images")
+        _check_names(names, len(images))
         tensors = [net.prepare(each) for each in images]
         sizes = sorted({tuple(each.shape[-2:]) for each in tensors})
         if len(sizes) > 1:
@@ -52,7 +52,7 @@ class Inputs:
             )
         called = [_name(each, index) for index, each in enumerate(images)]
         result = cls(
-            names=[str(name) for name in (called if names is None else names)],
+            names=called if names is None else list(names),
             tensors=tensors,
             pictures=[net.picture(each) for each in tensors],
         )
@@ -80,6 +80,16 @@ class Inputs:
             "predictions": [[vars(p) for p in each] for each in self.predictions],
         }
         return pack(meta, {"pictures": pictures})
+
+
+def _check_names(names: Any, count: int) -> None:
+    if names is None:
+        return
+    # A text is a sequence of texts too: of its letters.
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"names={names!r}: give a list of texts, one for each image")
+    if len(names) != count:
+        raise ValueError(f"names has {len(names)} entries for {count} images")
 
 
 def _name(image: Any, index: int) -> str:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
+
+from ._codec import Array, unpack
 from ._worker import Job
 
 Check = Callable[[Any], Any]
@@ -20,25 +23,49 @@ W = TypeVar("W")
 P = ParamSpec("P")
 Answer = Callable[Concatenate[W, Job, P], bytes]
 
-_CHECKS = "_nbcnnviz_lane"
+_MARK = "_nbcnnviz_lane"
 _ID_LIMIT = 64
+_BLOB_LIMIT = 8 * 2**20
+"""Of one question: the server closes the connection at 10 MB."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One kind of question."""
+
+    checks: Mapping[str, Check]
+    """By name, the checks of its arguments."""
+    long: bool
+    """Its work has steps, can be stopped, and concerns all views of the widget."""
 
 
 def lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
     """Declare a method as the answer to one kind of question; its name less `_lane_` is the lane.
 
-    The method gets the `Job` and each declared argument by name, and returns a packed blob.
+    The method gets the `Job` and each declared argument by name, and returns a packed blob. It
+    is short work: it passes long work, and its answer is for the view that asked.
     """
+    return _mark(Lane(checks, long=False))
 
+
+def long_lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
+    """Declare a method as the answer to a kind of question that takes many steps.
+
+    It calls `job.progress` at each, may show partial results, and is ended by any view's Stop.
+    There is one such work of a kind for the whole widget: every view hears of it.
+    """
+    return _mark(Lane(checks, long=True))
+
+
+def _mark(found: Lane) -> Callable[[Answer[W, P]], Answer[W, P]]:
     def mark(method: Answer[W, P]) -> Answer[W, P]:
-        setattr(method, _CHECKS, checks)
+        setattr(method, _MARK, found)
         return method
 
     return mark
 
 
-Lanes = Mapping[str, Mapping[str, Check]]
-"""By name, the checks of each lane's arguments."""
+Lanes = Mapping[str, Lane]
 
 
 def lanes_of(cls: type) -> Lanes:
@@ -46,9 +73,7 @@ def lanes_of(cls: type) -> Lanes:
     names = [name for name in dir(cls) if name.startswith("_lane_")]
     methods = {name.removeprefix("_lane_"): getattr(cls, name) for name in names}
     return {
-        name: getattr(method, _CHECKS)
-        for name, method in methods.items()
-        if hasattr(method, _CHECKS)
+        name: getattr(method, _MARK) for name, method in methods.items() if hasattr(method, _MARK)
     }
 
 
@@ -73,6 +98,20 @@ def whole(low: int = 0, high: int = 2**31 - 1) -> Check:
         if not low <= value <= high:
             raise ValueError(f"expected a number from {low} to {high}")
         return int(value)
+
+    return check
+
+
+def number(low: float = -math.inf, high: float = math.inf) -> Check:
+    """A finite number within the bounds."""
+
+    def check(value: Any) -> float:
+        right = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not right or not math.isfinite(value):
+            raise ValueError("expected a number")
+        if not low <= value <= high:
+            raise ValueError(f"expected a number from {low:g} to {high:g}")
+        return float(value)
 
     return check
 
@@ -111,6 +150,17 @@ def several(check: Check, limit: int) -> Check:
     return check_all
 
 
+def array(dtype: str, ndim: int) -> Check:
+    """An array that came along in the question's blob, of this dtype and so many dimensions."""
+
+    def check(value: Any) -> Array:
+        if not isinstance(value, np.ndarray) or value.dtype != dtype or value.ndim != ndim:
+            raise ValueError(f"expected an array of {dtype} in {ndim} dimensions")
+        return value
+
+    return check
+
+
 @dataclass(frozen=True)
 class Ask:
     """One question of a view."""
@@ -123,9 +173,17 @@ class Ask:
 
 @dataclass(frozen=True)
 class Stop:
-    """The view's Stop button."""
+    """A view's Stop button: it ends the widget's long work."""
 
     view: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view has shown a partial result."""
+
+    view: str
+    lane: str
 
 
 @dataclass(frozen=True)
@@ -145,7 +203,10 @@ class Refused:
     why: str
 
 
-def parse(content: Any, epoch: str, lanes: Lanes) -> Ask | Stop | Hello | Refused | None:
+Message = Ask | Stop | Seen | Hello | Refused
+
+
+def parse(content: Any, buffers: Any, epoch: str, lanes: Lanes) -> Message | None:
     """The message a view of this widget sent, or None for what is not even a question."""
     try:
         kind = content["type"]
@@ -158,28 +219,45 @@ def parse(content: Any, epoch: str, lanes: Lanes) -> Ask | Stop | Hello | Refuse
             return None
         if kind == "stop":
             return Stop(view)
+        name = text(_ID_LIMIT)(content["lane"])
+        if kind == "seen":
+            return Seen(view, name)
         if kind != "ask":
             return None
-        name, seq = text(_ID_LIMIT)(content["lane"]), whole()(content["seq"])
+        seq = whole()(content["seq"])
     except (KeyError, TypeError, ValueError):
         return None
     try:
-        return Ask(view, seq, name, _checked(lanes, name, content.get("args")))
+        return Ask(view, seq, name, _checked(lanes, name, content.get("args"), buffers))
     except ValueError as error:
         return Refused(view, seq, name, str(error))
 
 
-def _checked(lanes: Lanes, name: str, args: Any) -> dict[str, Any]:
+def _checked(lanes: Lanes, name: str, args: Any, buffers: Any) -> dict[str, Any]:
     """The arguments of a lane, or ValueError with what is wrong with them."""
-    checks = lanes.get(name)
-    if checks is None:
+    if name not in lanes:
         raise ValueError("this widget does not answer such a question")
-    if not isinstance(args, dict) or set(args) != set(checks):
+    checks = lanes[name].checks
+    given = {**args, **_arrays(buffers)} if isinstance(args, dict) else {}
+    if not isinstance(args, dict) or set(given) != set(checks):
         raise ValueError(f"the question needs {', '.join(checks) or 'no arguments'}")
     found = {}
     for key, check in checks.items():
         try:
-            found[key] = check(args[key])
+            found[key] = check(given[key])
         except ValueError as error:
             raise ValueError(f"{key}: {error}") from None
     return found
+
+
+def _arrays(buffers: Any) -> dict[str, Array]:
+    """The arrays that came along with a question."""
+    if not buffers:
+        return {}
+    blob = memoryview(buffers[0])
+    if len(buffers) > 1 or blob.nbytes > _BLOB_LIMIT:
+        raise ValueError(f"its arrays take more than {_BLOB_LIMIT:,} bytes")
+    try:
+        return unpack(blob)[1]
+    except Exception:  # whatever nonsense a browser may send
+        raise ValueError("its arrays cannot be read") from None

@@ -59,11 +59,16 @@ class LayerRecord:
             "hi": chosen.hi[channels],
         }
 
-    def blob(self, channels: npt.NDArray[np.int32], limit: int = BYTES_AT_ONCE) -> bytes:
-        """The answer of lane "layer": all about the layer, and the first maps of `channels`."""
+    def first(
+        self, channels: npt.NDArray[np.int32], limit: int = BYTES_AT_ONCE
+    ) -> npt.NDArray[np.int32]:
+        """As many of the channels as go into one message, their maps into `limit` bytes."""
         cells = max(1, int(np.prod(self.quantised.codes.shape[1:])))
-        first = channels[: max(1, min(MAPS_AT_ONCE, limit // cells))]
-        arrays = self.maps(first)
+        return channels[: max(1, min(MAPS_AT_ONCE, limit // cells))]
+
+    def blob(self, channels: npt.NDArray[np.int32]) -> bytes:
+        """The answer of lane "layer": all about the layer, and the maps of `channels`."""
+        arrays = self.maps(channels)
         statistics = self.statistics
         for entry in fields(statistics):
             value = getattr(statistics, entry.name)

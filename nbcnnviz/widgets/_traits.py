@@ -16,7 +16,9 @@ class SettingError(traitlets.TraitError, ValueError):
     """
 
 
-class _Setting(traitlets.TraitType[Any, Any]):
+class Setting(traitlets.TraitType[Any, Any]):
+    """Any value; what is right the widget says with `check`."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.tag(sync=True)
@@ -25,7 +27,7 @@ class _Setting(traitlets.TraitType[Any, Any]):
         raise SettingError(f"{self.name}={value!r}: expected {self.info()}")
 
 
-class Choice(_Setting, traitlets.Enum):  # type: ignore[type-arg]
+class Choice(Setting, traitlets.Enum):  # type: ignore[type-arg]
     """One of a few words."""
 
     def info(self, as_rst: bool = False) -> str:
@@ -33,15 +35,15 @@ class Choice(_Setting, traitlets.Enum):  # type: ignore[type-arg]
         return "one of " + ", ".join(repr(value) for value in self.values or ())
 
 
-class Flag(_Setting, traitlets.Bool):  # type: ignore[type-arg]
+class Flag(Setting, traitlets.Bool):  # type: ignore[type-arg]
     """True or False."""
 
 
-class Whole(_Setting, traitlets.Int):  # type: ignore[type-arg]
+class Whole(Setting, traitlets.Int):  # type: ignore[type-arg]
     """A whole number."""
 
 
-class Text(_Setting, traitlets.Unicode):  # type: ignore[type-arg]
+class Text(Setting, traitlets.Unicode):  # type: ignore[type-arg]
     """A text."""
 
 

@@ -2,7 +2,8 @@
 
 A comm handler may run on any thread, also in the middle of the user's training cell, and the
 kernel's interrupt reaches only the main thread. So handlers only drop their question into a
-mailbox and return; the work is done here, and stopped through a flag.
+mailbox and return; the work is done here, and stopped through a flag. Short work passes long
+work: a sweep of a minute does it between two of its steps.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _IDLE_SECONDS = 10.0
+_UNSEEN_SECONDS = 2.0
+"""After this long the next partial result goes out although nobody has seen the last."""
 _log = logging.getLogger("nbcnnviz")
 
 
@@ -28,6 +31,8 @@ class Job:
     """One piece of work: how it reports, and whether it is still wanted.
 
     `progress`, `partial` and `check` may be called at every step; they cost next to nothing.
+    Between the steps of long work, in these three, short work is done: call them where the
+    network is not in use and nothing is half changed.
     """
 
     key: Hashable
@@ -36,6 +41,8 @@ class Job:
     """Whose work it is, so that closing a widget ends only its own."""
     run: Callable[[Job], None]
     """The work. Told that it was cancelled by `check` and its kin; answers errors itself."""
+    long: bool = False
+    """It has steps, tells of its progress, lets short work pass and can be stopped."""
     view: str = ""
     """The browser view that asked; empty for work started from Python."""
     seq: int = -1
@@ -46,8 +53,12 @@ class Job:
     on_partial: Callable[[bytes], None] = lambda blob: None
     submitted: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    give_way: Callable[[], None] = lambda: None
+    """Set by the worker: does the short work that waits."""
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _last_progress: float = 0.0
+    _last_partial: float = 0.0
+    _seen: bool = True
 
     def cancel(self) -> None:
         """Ask the work to stop at its next step."""
@@ -64,6 +75,8 @@ class Job:
         Raises:
             Cancelled: the work is no longer wanted.
         """
+        if not self.cancelled:
+            self.give_way()
         if self.cancelled:
             raise Cancelled
 
@@ -76,10 +89,23 @@ class Job:
             left = (now - self.started) / done * (total - done) if done else None
             self.on_progress(done, total, left)
 
-    def partial(self, blob: bytes) -> None:
-        """Show an unfinished result, and `check()`."""
+    def partial(self, make: Callable[[], bytes], every: float = 0.1) -> None:
+        """Show an unfinished result, and `check()`.
+
+        Args:
+            make: packs it; called only when it is time to show one.
+            every: seconds between two; longer when no browser has seen the last one yet, so that
+                they never queue.
+        """
         self.check()
-        self.on_partial(blob)
+        since = time.monotonic() - self._last_partial
+        if since >= (every if self._seen else _UNSEEN_SECONDS):
+            self._last_partial, self._seen = time.monotonic(), False
+            self.on_partial(make())
+
+    def seen(self) -> None:
+        """A browser has shown the last partial result."""
+        self._seen = True
 
 
 class Worker:
@@ -87,9 +113,19 @@ class Worker:
 
     def __init__(self) -> None:
         self._waiting: dict[Hashable, Job] = {}
-        self._running: Job | None = None
+        self._running: list[Job] = []
+        """Two while short work passes long work, the short one last."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs now."""
+        return bool(self._running)
+
+    def inside(self) -> bool:
+        """Whether the caller is itself work of this worker, and so must not wait for it."""
+        return threading.current_thread() is self._thread
 
     def submit(self, job: Job) -> bool:
         """Queue a job in place of any waiting or running one with the same key.
@@ -99,13 +135,11 @@ class Worker:
         """
         with self._changed:
             pending = self.pending(job.key)
-            if pending is not None and 0 <= job.seq <= pending.seq:
+            if pending and pending.view == job.view and 0 <= job.seq <= pending.seq:
                 return False
-            old = self._waiting.pop(job.key, None)
-            if old is not None:
-                old.cancel()
-            if self._running is not None and self._running.key == job.key:
-                self._running.cancel()
+            for old in [self._waiting.pop(job.key, None), *self._running]:
+                if old is not None and old.key == job.key:
+                    old.cancel()
             self._waiting[job.key] = job
             job.submitted = time.monotonic()
             if self._thread is None:
@@ -117,61 +151,77 @@ class Worker:
     def pending(self, key: Hashable) -> Job | None:
         """The job with this key that waits or runs and was not cancelled."""
         with self._changed:
-            job = self._waiting.get(key)
-            if job is None and self._running is not None and self._running.key == key:
-                job = self._running
-            return None if job is None or job.cancelled else job
+            for job in (*self._running, self._waiting.get(key)):
+                if job is not None and job.key == key and not job.cancelled:
+                    return job
+            return None
 
-    def cancel(self, owner: Hashable, view: str | None = None) -> None:
-        """Stop the owner's work, waiting or running; `view` limits it to one view's."""
+    def cancel(self, owner: Hashable, *, long: bool = False) -> None:
+        """Stop the owner's work, waiting or running; with `long`, only the long one."""
         with self._changed:
-            jobs = [
-                *self._waiting.values(),
-                *([self._running] if self._running else []),
-            ]
-            for job in jobs:
-                if job.owner == owner and view in (None, job.view):
+            for job in (*self._waiting.values(), *self._running):
+                if job.owner == owner and (job.long or not long):
                     job.cancel()
+            self._changed.notify_all()
 
     def join(self, timeout: float = 10.0) -> bool:
         """Wait until nothing waits or runs; False when that took longer than `timeout`."""
         with self._changed:
-            return self._changed.wait_for(
-                lambda: not self._waiting and self._running is None, timeout
-            )
+            return self._changed.wait_for(lambda: not self._waiting and not self._running, timeout)
+
+    def _take(self, long: bool) -> Job | None:
+        """The oldest job that is due, short ones first; with `long`, also a long one."""
+        now = time.monotonic()
+        due = [j for j in self._waiting.values() if j.cancelled or now >= j.submitted + j.delay]
+        job = next((j for j in due if not j.long), due[0] if due and long else None)
+        return None if job is None else self._waiting.pop(job.key)
 
     def _next(self) -> Job | None:
-        """The oldest job that is due; None when there was nothing to do for a while."""
+        """The next job, once it is due; None when there was nothing to do for a while."""
         give_up = time.monotonic() + _IDLE_SECONDS
-        while True:
-            now = time.monotonic()
-            for key, job in self._waiting.items():
-                if job.cancelled or now >= job.submitted + job.delay:
-                    return self._waiting.pop(key)
+        while (job := self._take(long=True)) is None:
             due = [job.submitted + job.delay for job in self._waiting.values()]
+            now = time.monotonic()
             if not due and now >= give_up:
                 return None
             self._changed.wait(max(0.0, min([*due, give_up]) - now))
+        return job
 
     def _loop(self) -> None:
         while True:
             with self._changed:
-                job = self._running = self._next()
+                job = self._next()
                 if job is None:
                     self._thread = None
                     return
-            job.started = time.monotonic()
-            try:
-                job.run(job)
-            except BaseException:
-                # A job answers its own errors; one that does not, or that ends the thread with
-                # SystemExit, must not end all later work.
-                _log.exception("a background job failed")
+                self._running.append(job)
+            self._do(job)
             # Nothing of the job may live on in this frame: it holds the user's model.
             del job
+
+    def _pass(self) -> None:
+        """Do the short work that waits, in the middle of long work."""
+        while True:
             with self._changed:
-                self._running = None
-                self._changed.notify_all()
+                job = self._take(long=False)
+                if job is None:
+                    return
+                self._running.append(job)
+            self._do(job)
+
+    def _do(self, job: Job) -> None:
+        job.started = time.monotonic()
+        if job.long:
+            job.give_way = self._pass
+        try:
+            job.run(job)
+        except BaseException:
+            # A job answers its own errors; one that does not, or that ends the thread with
+            # SystemExit, must not end all later work.
+            _log.exception("a background job failed")
+        with self._changed:
+            self._running.remove(job)
+            self._changed.notify_all()
 
 
 _workers: weakref.WeakKeyDictionary[Any, Worker] = weakref.WeakKeyDictionary()
@@ -185,9 +235,9 @@ def worker_for(net: Any) -> Worker:
         return _workers.setdefault(net, Worker())
 
 
-def cancel_work(net: Any, owner: Hashable, view: str | None = None) -> None:
-    """Stop an owner's work, or one view's of it, if there is a worker at all."""
+def cancel_work(net: Any, owner: Hashable, *, long: bool = False) -> None:
+    """Stop an owner's work, or only the long one, if there is a worker at all."""
     with _workers_lock:
         worker = _workers.get(net)
     if worker is not None:
-        worker.cancel(owner, view)
+        worker.cancel(owner, long=long)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +17,7 @@ from ._base import NetworkWidget
 from ._cache import shared
 from ._codec import pack
 from ._inputs import Inputs
-from ._lanes import flag, lane, one_of, optional, several, text, whole
+from ._lanes import flag, lane, long_lane, one_of, optional, several, text, whole
 from ._layer_record import (
     MAPS_AT_ONCE,
     SORTS,
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
-_SAVED_BYTES = 250_000
+SAVED_BYTES = 250_000
 """Of maps in the traits: with the picture, the code, base64 and all below 1 MB when saved."""
-_SAVE_DELAY = 0.4
-_EXPORT_FLOATS = 4 * 2**20
 
 
 class FeatureMaps(NetworkWidget):
@@ -203,23 +200,20 @@ class FeatureMaps(NetworkWidget):
 
     def _checked(self, layer: str, image: int) -> LayerRecord:
         """The record for what a browser asks for, whose words are not to be trusted."""
+        return self._record(self._spatial(layer).name, self._checked_image(image))
+
+    def _checked_image(self, image: int) -> int:
         if image >= len(self._inputs):
             raise ValueError(f"image {image}: there are {len(self._inputs)}")
-        return self._record(self._spatial(layer).name, image)
-
-    def _save_soon(self, change: Any) -> None:
-        self._worker.submit(
-            Job(
-                key=(id(self), "save"),
-                owner=self,
-                run=lambda job: self._save(),
-                delay=_SAVE_DELAY,
-            )
-        )
+        return image
 
     def _save(self) -> None:
         record = self._record(self.layer, self.image_index)
-        self._publish(_maps=record.blob(record.order(self.sort, self.hide_dead), _SAVED_BYTES))
+        self._publish(_maps=record.blob(self._saved_channels(record)))
+
+    def _saved_channels(self, record: LayerRecord) -> npt.NDArray[np.int32]:
+        """Those whose maps a saved notebook keeps: the first of the grid."""
+        return record.first(record.order(self.sort, self.hide_dead), SAVED_BYTES)
 
     def _release(self) -> None:
         self._held = None
@@ -230,7 +224,7 @@ class FeatureMaps(NetworkWidget):
     @lane(layer=text(), image=whole(), sort=one_of(*SORTS), hide_dead=flag)
     def _lane_layer(self, job: Job, layer: str, image: int, sort: str, hide_dead: bool) -> bytes:
         found = self._checked(layer, image)
-        return found.blob(found.order(sort, hide_dead))
+        return found.blob(found.first(found.order(sort, hide_dead)))
 
     @lane(layer=text(), image=whole(), channels=several(whole(), MAPS_AT_ONCE))
     def _lane_more(self, job: Job, layer: str, image: int, channels: list[int]) -> bytes:
@@ -256,24 +250,22 @@ class FeatureMaps(NetworkWidget):
         meta = {"layer": layer, "image": image, "channel": channel, "weights": kind}
         return pack(meta, arrays)
 
-    @lane(layer=text(), channel=whole())
+    @long_lane(layer=text(), channel=whole())
     def _lane_compare(self, job: Job, layer: str, channel: int) -> bytes:
         if channel >= self._spatial(layer).shape[0]:
             raise ValueError(f"channel {channel}: {layer} has {self._spatial(layer).shape[0]}")
         done: list[LayerRecord] = []
-        last = time.monotonic()
         for index in range(len(self._inputs)):
             job.progress(index, len(self._inputs))
             done.append(self._record(layer, index))
-            if time.monotonic() - last > 0.2:
-                last = time.monotonic()
-                job.partial(compare_blob(done, channel))
+            job.partial(lambda: compare_blob(done, channel), every=0.2)
         job.progress(len(done), len(done))
         return compare_blob(done, channel)
 
     @lane(layer=text(), image=whole(), channel=optional(whole()))
     def _lane_code(self, job: Job, layer: str, image: int, channel: int | None) -> bytes:
-        return pack({"code": self._code_for(self._spatial(layer).name, channel)}, {})
+        name, image = self._spatial(layer).name, self._checked_image(image)
+        return pack({"code": self._code_for(name, image, channel)}, {})
 
     # -- what a saved notebook, a still picture and a page of its own show -----------------------
 
@@ -340,43 +332,29 @@ class FeatureMaps(NetworkWidget):
         )
 
     def _code(self) -> str:
-        return self._code_for(self.layer, self.channel)
+        return self._code_for(self.layer, self.image_index, self.channel)
 
-    def _code_for(self, layer: str, channel: int | None) -> str:
+    def _code_for(self, layer: str, image: int, channel: int | None) -> str:
         pick = "" if channel is None else f"[{channel}]"
         shape = "(C, H, W)" if channel is None else "(H, W)"
         return (
             "import nbcnnviz as nv\n\n"
             f"net = {self.net.source}\n"
-            f"image = ...  # {self._inputs.names[self.image_index]}\n"
+            f"image = ...  # {self._inputs.names[image]}\n"
             f"maps = nv.backend.feature_maps(net, image, {layer!r}){pick}  # {shape}\n"
         )
 
     def _export_replies(
-        self, layers: Sequence[str] | None = None, **options: Any
+        self, layers: str | Sequence[str] | None = None, **options: Any
     ) -> Iterator[tuple[str, dict[str, Any], bytes]]:
-        """Answers for a saved page: the current layer with its exact maps, others by name.
+        """Answers for a saved page: the current layer in full, for every image.
 
         Args:
-            layers: names of further layers to put into the page; "all" for every one.
+            layers: further layers to put into the page, for the current image: a name, a list of
+                names, or "all".
         """
+        from ._feature_maps_export import answers
+
         if options:
             raise TypeError(f"save_html has no option {next(iter(options))!r}: there is `layers`")
-        names = [each.name for each in self.layers if each.spatial] if layers == "all" else layers
-        for name in dict.fromkeys([self.layer, *(names or [])]):
-            record = self._record(self._spatial(name).name, self.image_index)
-            here = {"layer": name, "image": self.image_index}
-            yield "layer", here, record.blob(record.order("index", False))
-        exact = self._float_maps(self.layer, self.image_index)
-        budget = _EXPORT_FLOATS // max(1, 4 * exact[0].numel())
-        first = self._shown()[1][:budget].tolist()
-        for channel in first:
-            args = {"layer": self.layer, "image": self.image_index, "channel": channel}
-            yield (
-                "channel",
-                args,
-                self._channel_blob(self.layer, self.image_index, channel),
-            )
-            yield "code", args, pack({"code": self._code_for(self.layer, channel)}, {})
-        code = {"layer": self.layer, "image": self.image_index, "channel": None}
-        yield "code", code, pack({"code": self._code_for(self.layer, None)}, {})
+        yield from answers(self, layers)

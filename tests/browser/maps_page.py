@@ -24,6 +24,16 @@ import nbcnnviz as nv
 from nbcnnviz import colormaps
 from nbcnnviz.backend.maps import channel_statistics, quantise
 
+# The cells of a notebook that shows the digits network looking at a digit.
+IMPORT = """
+import torch
+import nbcnnviz as nv
+from nbcnnviz.widgets._codec import unpack
+net = nv.Network.digits()
+digit = nv.sample_image("digit")
+"""
+DIGIT = "w = nv.FeatureMaps(net, digit)\nw"
+
 LABEL = 14
 """Pixels at the foot of a tile where its number stands."""
 
@@ -49,9 +59,9 @@ class MapsPage:
 
     def _ready(self, state: str) -> None:
         self.root.locator("canvas").first.wait_for(state="attached")
-        stage = self.root.locator("canvas[data-role=stage], canvas[data-role=map]")
-        self.page.until(lambda: stage.locator("visible=true").count(), "there is a stage")
-        self.page.painted(stage.locator("visible=true").first)
+        stage = self.root.locator("canvas[data-role=stage]").locator("visible=true")
+        self.page.until(lambda: stage.count() == 1, "there is a stage")
+        self.page.painted(stage)
         self.wait(state)
 
     # -- what it says -------------------------------------------------------------------------
@@ -255,3 +265,9 @@ def hooked(model: nn.Module, image: torch.Tensor) -> dict[str, torch.Tensor]:
     for handle in handles:
         handle.remove()
     return seen
+
+
+def digit_maps() -> dict[str, torch.Tensor]:
+    """The maps of the notebook's digit, here: the network and the picture are the same."""
+    net = nv.Network.digits()
+    return hooked(net.model, net.prepare(nv.sample_image("digit"))[0])

@@ -33,7 +33,8 @@ STATIC = ROOT / "nbcnnviz" / "static"
 
 Message = dict[str, Any]
 Answers = list[tuple[Message, bytes | None]]
-Kernel = Callable[[Message], Answers]
+Kernel = Callable[..., Answers]
+"""Of a message and, where it has one, its blob."""
 
 _HTML = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{stem}</title>
@@ -44,9 +45,10 @@ _HTML = """<!doctype html>
 <script type="module">
 import * as widget from "/static/{stem}.js";
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const respond = async (message, answer) => {{
-  for (const [content, blob] of await window.kernel(message))
-    answer(content, blob === null ? undefined : bytes(blob));
+const text = (bytes) => btoa(String.fromCharCode(...bytes));
+const respond = async (message, answer, blob) => {{
+  for (const [content, back] of await window.kernel(message, blob ? text(blob) : null))
+    answer(content, back === null ? undefined : bytes(back));
 }};
 const here = document.getElementById("here");
 const page = await (await fetch("{name}.json")).json();
@@ -116,7 +118,7 @@ class Site:
     def live(self, widget: Any, **options: Any) -> StaticPage:
         """A Python widget of this process, drawn and answered without Jupyter."""
         traits = {name: getattr(widget, name) for name in type(widget)._synced()}
-        return self.scripted(widget.stem, traits, _Kernel(widget), **options)
+        return self.scripted(widget.stem, traits, WidgetKernel(widget), **options)
 
     def file(self, path: Path, **options: Any) -> StaticPage:
         """A page from disk."""
@@ -156,7 +158,7 @@ class Site:
         self._thread.join()
 
 
-class _Kernel:
+class WidgetKernel:
     """Hands messages to a widget's own handler and gives back what it sends, in order."""
 
     def __init__(self, widget: Any) -> None:
@@ -168,18 +170,22 @@ class _Kernel:
         if kind == "comm_msg" and data["method"] == "custom":
             self._sent.append((data["content"], bytes(buffers[0]) if buffers else None))
 
-    def __call__(self, message: Message) -> Answers:
+    def __call__(self, message: Message, blob: bytes | None = None) -> Answers:
         data = {"method": "custom", "content": message}
-        self._widget.comm.handle_msg({"content": {"data": data}, "buffers": []})
-        assert self._widget._worker.join(TIMEOUT), "the worker did not finish"
+        buffers = [] if blob is None else [blob]
+        self._widget.comm.handle_msg({"content": {"data": data}, "buffers": buffers})
+        assert self._widget._endpoint.worker.join(TIMEOUT), "the worker did not finish"
         sent, self._sent = self._sent, []
         return sent
 
 
-def _encoded(kernel: Kernel, message: Message) -> list[tuple[Message, str | None]]:
+def _encoded(
+    kernel: Kernel, message: Message, blob: str | None
+) -> list[tuple[Message, str | None]]:
+    came = () if blob is None else (base64.b64decode(blob),)
     return [
-        (content, None if blob is None else base64.b64encode(blob).decode())
-        for content, blob in kernel(message)
+        (content, None if back is None else base64.b64encode(back).decode())
+        for content, back in kernel(message, *came)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from maps_page import (
 )
 
 import nbcnnviz as nv
+from nbcnnviz import colormaps
 
 SIZE = 64
 """Of a tile and of a map: a pixel of the stage is a cell."""
@@ -134,7 +136,7 @@ def test_the_ribbon_leads_through_the_network(open_maps):
     box = view.ribbon.locator("canvas").bounding_box()
     assert box is not None
     # A layer further right, found as a user does: by what the tip says.
-    tip = view.root.locator(".fm-tip")
+    tip = view.root.locator(".nbc-tip")
     for x in range(8, int(box["width"]), 4):
         view.ribbon.locator("canvas").hover(position={"x": x, "y": 22})
         if tip.is_visible() and tip.inner_text().startswith("relu"):
@@ -151,7 +153,7 @@ def test_the_picker_finds_a_layer(open_maps):
     assert view.options.count() == 6
     view.picker.fill("conv 6 x")
     assert view.options.count() == 1
-    assert "6 x 64 x 64" in view.options.inner_text()
+    page.until(lambda: "6 x 64 x 64" in view.options.inner_text())
     page.page.keyboard.press("Escape")
     assert view.options.count() == 0
     assert view.picker.input_value() == "conv"
@@ -168,6 +170,16 @@ def test_the_picker_finds_a_layer(open_maps):
     assert disabled.get_attribute("aria-disabled") == "true"
     disabled.click(force=True)
     assert page.trait("layer") == "deep"
+
+
+def test_the_picker_prefers_names(static_page):
+    """A Conv2d is not what somebody means who types conv2."""
+    layers = [("conv1", torch.nn.Conv2d(3, 4, 3)), ("conv2", torch.nn.Conv2d(4, 4, 3))]
+    model = torch.nn.Sequential(OrderedDict(layers))
+    page = static_page.live(nv.FeatureMaps(model, noise()[0], layer="conv1"))
+    view = MapsPage(page)
+    view.pick("conv2")
+    page.until(lambda: view.layer() == page.trait("layer") == "conv2")
 
 
 def test_a_layer_that_python_chooses_is_shown(open_maps):
@@ -256,7 +268,7 @@ def test_a_click_opens_a_channel_and_escape_goes_back(open_maps):
         assert float(figures[name]) == pytest.approx(significant(value.item()), rel=0.006)
     assert "alive" in view.detail.inner_text()
     # The map, enlarged: the middle of every cell has the cell's colour.
-    large = view.canvas("map")
+    large = view.canvas()
     middle = ((np.arange(64) + 0.5) * large.shape[0] / 64).astype(int)
     assert np.array_equal(large[np.ix_(middle, middle)], painted(maps["conv"])[4])
     page.page.keyboard.press("Escape")
@@ -295,7 +307,7 @@ def test_a_channel_that_python_opens_is_shown(open_maps):
 def test_pointing_in_the_large_map_and_over_the_picture(open_maps):
     page, view, maps = open_maps(channel=3)
     page.until(lambda: view.detail.get_by_role("heading", name="histogram", exact=True).count())
-    for role in ("map", "overlay"):
+    for role in ("stage", "overlay"):
         canvas = view.root.locator(f"canvas[data-role={role}]")
         box = canvas.bounding_box()
         assert box is not None
@@ -322,7 +334,7 @@ def test_the_overlay_fades(open_maps):
     page.until(
         lambda: np.array_equal(
             view.canvas("overlay")[np.ix_(middle, middle)],
-            view.canvas("map")[np.ix_(*[((np.arange(64) + 0.5) * len(full) / 64).astype(int)] * 2)],
+            view.canvas()[np.ix_(*[((np.arange(64) + 0.5) * len(full) / 64).astype(int)] * 2)],
         ),
         "at 100 % the map alone",
     )
@@ -390,6 +402,131 @@ def test_compare_shows_a_channel_on_all_images_under_one_scale(open_maps):
         assert np.array_equal(pixels(tile), wanted)
     compare.get_by_role("button").nth(1).click()
     page.until(lambda: page.trait("image_index") == 1)
+
+
+def test_the_progress_of_a_comparison_goes_with_it(open_maps):
+    """Also when it takes less time than the widget takes to call itself busy."""
+    page, view, _ = open_maps(images=noise(3), channel=2)
+    view.root.get_by_role("button", name="compare images").click()
+    page.until(lambda: view.root.locator("[data-role=compare] canvas").count() == 6)
+    view.wait("idle")
+    assert view.root.locator(".nbc-foot").inner_text().find("3 of 3") < 0
+    assert view.root.locator(".nbc-work").text_content() == ""
+
+
+def test_another_image_keeps_the_comparison(open_maps):
+    page, view, _ = open_maps(images=noise(3), channel=2)
+    view.root.get_by_role("button", name="compare images").click()
+    cards = view.root.locator("[data-role=compare] button")
+    page.until(lambda: view.root.locator("[data-role=compare] canvas").count() == 6)
+    cards.nth(1).click()
+    page.until(lambda: cards.nth(1).get_attribute("aria-pressed") == "true")
+    view.wait("idle")
+    assert [ask["lane"] for ask in page.sent("ask")].count("compare") == 1
+    assert view.root.locator("[data-role=compare] canvas").count() == 6
+
+
+def test_one_image_alone_is_not_compared(open_maps):
+    _, view, _ = open_maps(channel=2)
+    assert view.root.get_by_role("button", name="compare images").count() == 0
+
+
+def test_one_canvas_is_the_stage_in_every_view(open_maps):
+    page, view, maps = open_maps(images=noise(3))
+    stages = view.root.locator("canvas[data-role=stage]")
+
+    def stage():
+        assert stages.count() == 1
+        assert stages.is_visible()
+        return view.canvas()
+
+    grid = view.shows(painted(maps["conv"]))
+    page.set(channel=2)
+    page.until(lambda: view.open_channel() == 2)
+    page.until(lambda: len(find(stage(), painted(maps["conv"]))) == 0 and stage().any())
+    assert view.stage.get_attribute("aria-label") == "feature map"
+    view.root.get_by_role("button", name="compare images").click()
+    assert stages.count() == 1
+    page.until(lambda: view.root.locator("[data-role=compare] canvas").count() == 6)
+    assert np.array_equal(stage().shape[:2], (64, 64))
+    chosen = view.root.locator("[data-role=compare] button[aria-pressed=true]")
+    assert chosen.locator("canvas[data-role=stage]").count() == 1
+    page.set(image_index=2)
+    page.until(lambda: chosen.get_attribute("data-image") == "2")
+    assert chosen.locator("canvas[data-role=stage]").count() == 1
+    stage()
+    page.set(channel=None, image_index=0)
+    page.until(lambda: view.open_channel() is None)
+    assert view.shows(painted(maps["conv"])) == grid
+    stage()
+
+
+# -- what colours mean ----------------------------------------------------------------------------
+
+
+def test_the_colour_bar_tells_what_the_colours_span(open_maps):
+    page, view, maps = open_maps(images=noise(3))
+    bar = view.root.locator("[data-role=colours]")
+
+    def spans(lo, hi):
+        said = f"colours: {lo:.3g} to {hi:.3g}"
+        numbers = [float(word) for word in said.split()[1::2]]
+        page.until(
+            lambda: [float(w) for w in bar.get_attribute("aria-label").split()[1::2]] == numbers,
+            said,
+        )
+        assert [float(word) for word in bar.inner_text().split()] == numbers
+
+    assert bar.inner_text() == "each map's own range"
+    conv = maps["conv"]
+    most = conv.abs().max().item()
+    view.choose("colours", "magma")
+    view.choose("scale", "layer")
+    spans(conv.min().item(), conv.max().item())
+    view.choose("scale", "symmetric")
+    spans(-most, most)
+    view.choose("scale", "layer")
+    view.choose("colours", "auto")
+    spans(-most, most)
+    view.slide("contrast", 100)
+    spans(-most / 20, most / 20)
+    view.slide("contrast", 0)
+    # The first and the last colour of the table.
+    strip = pixels(bar.locator("canvas"))
+    table = colormaps.table("RdBu_r")
+    assert np.array_equal(strip[0, [0, 255]], table[[0, 255], :3])
+    # One map has one range.
+    view.choose("scale", "map")
+    view.choose("colours", "viridis")
+    page.set(channel=3)
+    spans(conv[3].min().item(), conv[3].max().item())
+    view.root.get_by_role("button", name="compare images").click()
+    model = small_model()
+    every = torch.stack([hooked(model, image)["conv"][3] for image in noise(3)])
+    spans(every.min().item(), every.max().item())
+    page.set(channel=None)
+    page.until(lambda: bar.inner_text() == "each map's own range")
+
+
+def test_the_legend_tells_the_kinds_that_are_there(open_maps):
+    def kill(model):
+        model.conv.bias[2] = -1e6
+
+    _, view, _ = open_maps(change=kill)
+    legend = view.root.locator(".nbc-headline > .nbc-legend")
+    assert legend.is_visible()
+    assert legend.inner_text().split() == ["conv", "act", "pool", "linear", "dead"]
+
+
+def test_about_shows_the_network_in_full(open_maps):
+    page, view, _ = open_maps()
+    view.root.get_by_role("button", name="about").click()
+    told = view.root.get_by_label("The network in full")
+    page.until(told.is_visible)
+    assert told.inner_text() == page.trait("_about")["repr"]
+    assert "input: 3 x" in told.inner_text()
+    told.select_text()
+    assert page.page.evaluate("() => String(getSelection())") == told.inner_text()
 
 
 # -- no needless messages -------------------------------------------------------------------------

@@ -8,10 +8,11 @@ from typing import Any
 
 import comm
 import ipywidgets
+import numpy as np
 import pytest
 from comm.base_comm import BaseComm
 
-from nbcnnviz.widgets._codec import unpack
+from nbcnnviz.widgets._codec import pack, unpack
 
 
 class RecordingComm(BaseComm):
@@ -52,25 +53,25 @@ class View:
         message = {"content": {"comm_id": "x", "data": data}, "buffers": list(buffers)}
         self.widget.comm.handle_msg(message)
 
-    def send(self, content: Any) -> None:
-        self.deliver({"method": "custom", "content": content})
+    def send(self, content: Any, *blobs: bytes) -> None:
+        self.deliver({"method": "custom", "content": content}, blobs)
 
     def set(self, **state: Any) -> None:
         self.deliver({"method": "update", "state": state, "buffer_paths": []})
 
     def ask(self, lane: str, **args: Any) -> int:
-        """Ask and return the question's number."""
+        """Ask and return the question's number; arrays go along in a blob."""
         seq = next(self._seq)
-        self.send(
-            {
-                "type": "ask",
-                "view": self.name,
-                "epoch": self.widget._epoch,
-                "seq": seq,
-                "lane": lane,
-                "args": args,
-            }
-        )
+        arrays = {name: value for name, value in args.items() if isinstance(value, np.ndarray)}
+        message = {
+            "type": "ask",
+            "view": self.name,
+            "epoch": self.widget._epoch,
+            "seq": seq,
+            "lane": lane,
+            "args": {name: value for name, value in args.items() if name not in arrays},
+        }
+        self.send(message, *([pack({}, arrays)] if arrays else []))
         return seq
 
     def stop(self) -> None:
@@ -79,7 +80,7 @@ class View:
     def answer(self, lane: str, **args: Any) -> Reply:
         """Ask, wait for the worker, and return the final answer."""
         seq = self.ask(lane, **args)
-        assert self.widget._worker.join(60)
+        assert self.widget._endpoint.worker.join(60)
         return next(reply for reply in self.replies() if reply.content["seq"] == seq)
 
     def customs(self) -> list[tuple[dict[str, Any], list[bytes]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import threading
 import time
 import weakref
@@ -19,7 +20,7 @@ from torch import nn
 from nbcnnviz.widgets import _cells
 from nbcnnviz.widgets._base import NetworkWidget
 from nbcnnviz.widgets._codec import pack
-from nbcnnviz.widgets._lanes import lane, whole
+from nbcnnviz.widgets._lanes import lane, long_lane, text, whole
 from nbcnnviz.widgets._traits import Whole, check
 from nbcnnviz.widgets._worker import Cancelled
 
@@ -41,7 +42,7 @@ class Counter(NetworkWidget):
             raise ValueError(f"number={number}: give a number from 0 up")
         return number
 
-    @lane(to=whole(0, 10**6))
+    @long_lane(to=whole(0, 10**6))
     def _lane_count(self, job, to):
         for step in range(to):
             job.progress(step, to)
@@ -60,9 +61,13 @@ class Counter(NetworkWidget):
     def _lane_crash(self, job):
         raise KeyError("inner")
 
+    @lane(word=text())
+    def _lane_say(self, job, word):
+        return pack({"word": word}, {})
+
     @lane()
     def _lane_partial(self, job):
-        job.partial(pack({"part": 1}, {}))
+        job.partial(lambda: pack({"part": 1}, {}))
         return pack({"part": 2}, {})
 
     def _compute(self, job):
@@ -225,7 +230,7 @@ def test_stop_acts_within_half_a_second(view, widget):
     time.sleep(0.1)
     begin = time.monotonic()
     view.stop()
-    assert widget._worker.join(5)
+    assert widget._endpoint.worker.join(5)
     assert time.monotonic() - begin < 0.5
     assert view.replies()[-1].status == "cancelled"
 
@@ -234,27 +239,64 @@ def test_a_question_asked_again_while_it_is_worked_on_is_only_acknowledged(view,
     seq = view.ask("count", to=50)
     view._seq = iter([seq])
     view.ask("count", to=50)
-    assert widget._worker.join(10)
+    assert widget._endpoint.worker.join(10)
     assert [r.content["seq"] for r in view.replies()] == [seq]
     assert sum(content["type"] == "ack" for content, _ in view.customs()) == 2
 
 
 def test_a_question_whose_answer_was_lost_is_answered_again(view, widget):
     seq = view.ask("count", to=1)
-    assert widget._worker.join(10)
+    assert widget._endpoint.worker.join(10)
     view._seq = iter([seq])
     view.ask("count", to=1)
-    assert widget._worker.join(10)
+    assert widget._endpoint.worker.join(10)
     assert [r.content["seq"] for r in view.replies()] == [seq, seq]
 
 
 def test_two_views_do_not_replace_each_others_questions(widget, view_of):
     left, right = view_of(widget, "left"), view_of(widget, "right")
-    left.ask("count", to=2)
+    left.ask("count", to=20)
+    left.ask("say", word="left")
+    right.ask("say", word="right")
+    assert widget._endpoint.worker.join(10)
+    assert next(r.meta for r in left.replies() if "word" in r.meta) == {"word": "left"}
+    assert right.replies()[-1].meta == {"word": "right"}
+
+
+def test_long_work_is_one_for_all_views(widget, view_of):
+    left, right = view_of(widget, "left"), view_of(widget, "right")
+    left.ask("count", to=10_000)
+    time.sleep(0.05)
     right.ask("count", to=3)
-    assert widget._worker.join(10)
-    assert left.replies()[-1].meta == {"to": 2}
+    assert widget._endpoint.worker.join(10)
+    assert left.replies()[-1].status == "cancelled"
     assert right.replies()[-1].meta == {"to": 3}
+    concerned = [c for c, _ in left.customs() if c["type"] in ("ack", "progress", "reply")]
+    assert all(content["all"] for content in concerned)
+
+
+def test_any_view_stops_long_work_and_no_other(widget, view_of):
+    left, right = view_of(widget, "left"), view_of(widget, "right")
+    left.ask("count", to=10_000)
+    time.sleep(0.05)
+    right.ask("say", word="on")
+    right.stop()
+    assert widget._endpoint.worker.join(5)
+    assert left.replies()[-1].status == "cancelled"
+    assert right.replies()[-1].meta == {"word": "on"}
+
+
+def test_questions_are_answered_in_the_middle_of_long_work(view, widget):
+    view.ask("count", to=10_000)
+    time.sleep(0.05)
+    begin = time.monotonic()
+    seq = view.ask("say", word="meanwhile")
+    while not any(r.content["seq"] == seq for r in view.replies()):
+        assert time.monotonic() - begin < 2
+        time.sleep(0.005)
+    assert widget._endpoint.worker.busy
+    view.stop()
+    assert widget._endpoint.worker.join(5)
 
 
 def test_the_handler_returns_at_once_while_the_worker_is_saturated(view):
@@ -334,20 +376,67 @@ def test_compute_works_in_the_cell_and_shows_progress(widget, view, capsys):
     assert sent[-1]["status"] == "ok"
 
 
-def test_compute_can_be_interrupted_and_used_again(model, capsys):
-    class Stubborn(Counter):
-        interrupted = False
+class Patient(Counter):
+    """Works until told to stop, and keeps how far it came."""
 
-        def _compute(self, job):
-            if not self.interrupted:
-                self.interrupted = True
-                raise KeyboardInterrupt
-            return "second"
+    steps = 0
 
-    widget = Stubborn(model)
+    def _compute(self, job):
+        for self.steps in range(10_000):
+            job.progress(self.steps, 10_000)
+            time.sleep(0.002)
+
+
+def in_a_moment(act):
+    timer = threading.Timer(0.2, act)
+    timer.start()
+
+
+def test_compute_can_be_interrupted_and_used_again(model, capsys, monkeypatch):
+    widget = Patient(model)
+    in_a_moment(lambda: signal.raise_signal(signal.SIGINT))
+    begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         widget.compute()
+    assert time.monotonic() - begin < 1.2
+    assert widget._endpoint.worker.join(1)
+    assert widget.steps > 10
+    monkeypatch.setattr(Patient, "_compute", lambda self, job: "second")
     assert widget.compute() == "second"
+
+
+def test_stop_in_the_browser_ends_compute(model, view_of, capsys):
+    widget = Patient(model)
+    in_a_moment(view_of(widget).stop)
+    with pytest.raises(RuntimeError, match="stopped in the widget"):
+        widget.compute()
+
+
+def test_compute_from_an_observer_does_not_wait_for_itself(widget, view, capsys):
+    results = []
+    widget.observe(lambda change: results.append(widget.compute()), "number")
+    widget.number = 3
+    assert results == ["done"]
+    view.set(number=4)
+    assert results == ["done", "done"]
+
+
+def test_views_are_answered_while_a_cell_computes(model, view_of, capsys):
+    widget = Patient(model)
+    view = view_of(widget)
+    in_a_moment(lambda: (view.ask("say", word="hear"), view.stop()))
+    with pytest.raises(RuntimeError):
+        widget.compute()
+    assert [r.meta for r in view.replies()] == [{"word": "hear"}]
+
+
+def test_nothing_is_sent_while_the_interpreter_ends(widget, view, monkeypatch):
+    """ZeroMQ would cut such a message in the middle."""
+    before = len(widget.comm.messages)
+    monkeypatch.setattr(threading, "main_thread", lambda: threading.Thread())
+    widget._publish(_secret=5)
+    widget._endpoint.tell("hello", view="v")
+    assert len(widget.comm.messages) == before
 
 
 def test_closing_lets_go_of_the_model(model):
@@ -410,7 +499,7 @@ def test_work_goes_on_while_the_main_thread_is_busy(view, widget):
     view.ask("count", to=2)
     assert arrived.wait(5)
     thread.join()
-    assert widget._worker.join(10)
+    assert widget._endpoint.worker.join(10)
 
 
 def test_a_picture_for_where_no_widget_runs(widget):

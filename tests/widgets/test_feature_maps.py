@@ -86,6 +86,11 @@ def test_a_bare_module_and_an_image_are_enough(model, images):
         ({"sort": "size"}, ValueError, r"sort='size': expected one of 'index', 'mean'"),
         ({"hide_dead": "yes"}, ValueError, r"hide_dead='yes': expected a boolean"),
         ({"colourmap": "jet"}, TypeError, r"no argument 'colourmap'.*colormap"),
+        ({"names": "a"}, TypeError, r"names='a': give a list of texts, one for each image"),
+        ({"names": [1]}, TypeError, r"names=\[1\]: give a list of texts"),
+        ({"names": 7}, TypeError, r"names=7: give a list of texts"),
+        ({"names": ["a", "b"]}, ValueError, r"names has 2 entries for 1 images"),
+        ({"device": "cpu"}, TypeError, r"no argument 'device'"),
     ],
 )
 def test_a_wrong_argument_is_named_with_the_fix(net, images, arguments, error, message):
@@ -216,7 +221,7 @@ def test_compare_shows_one_channel_of_all_images(net, images, view_of):
 
 def test_the_code_it_copies_runs_and_gives_the_same(view, widget, net, images):
     code = view.answer("code", layer="act", image=0, channel=3).meta["code"]
-    assert code == widget._code_for("act", 3)
+    assert code == widget._code_for("act", 0, 3)
     code = code.replace("image = ...", "image = given")
     scope = {"given": images[0], "model": net.model, "preprocess": net.preprocess}
     exec(code, scope)
@@ -319,7 +324,7 @@ def test_the_traits_hold_what_is_shown_after_display(widget, view):
 
 def test_a_change_is_saved_by_the_worker_without_a_display(widget):
     widget.layer = "deep"
-    assert widget._worker.join(10)
+    assert widget._endpoint.worker.join(10)
     assert unpack(widget._maps)[0]["layer"] == "deep"
 
 

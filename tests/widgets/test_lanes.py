@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbcnnviz.widgets import _lanes
-from nbcnnviz.widgets._lanes import Ask, Hello, Refused, Stop, lanes_of, parse
+from nbcnnviz.widgets._codec import pack
+from nbcnnviz.widgets._lanes import Ask, Hello, Refused, Seen, Stop, lanes_of, parse
 
 
 class Client:
@@ -21,6 +23,10 @@ class Client:
 
     @_lanes.lane(channels=_lanes.several(_lanes.whole(), 3), on=_lanes.flag)
     def _lane_more(self, job, channels, on):
+        return b""
+
+    @_lanes.long_lane(size=_lanes.number(0, 1), mask=_lanes.array("uint8", 2))
+    def _lane_paint(self, job, size, mask):
         return b""
 
     def _lane_secret(self, job):
@@ -43,14 +49,17 @@ def ask(**changes):
 
 
 def test_a_right_question_gets_through():
-    assert parse(ask(), "e", LANES) == Ask("v", 1, "layer", {"layer": "conv", "image": 2})
+    assert parse(ask(), [], "e", LANES) == Ask("v", 1, "layer", {"layer": "conv", "image": 2})
     more = ask(lane="more", args={"channels": [1, 2.0], "on": True})
-    assert parse(more, "e", LANES).args == {"channels": [1, 2], "on": True}
+    assert parse(more, [], "e", LANES).args == {"channels": [1, 2], "on": True}
 
 
 def test_hello_and_stop():
-    assert parse({"type": "hello", "view": "v"}, "e", LANES) == Hello("v")
-    assert parse({"type": "stop", "view": "v", "epoch": "e"}, "e", LANES) == Stop("v")
+    hello, stop = {"type": "hello", "view": "v"}, {"type": "stop", "view": "v", "epoch": "e"}
+    assert parse(hello, [], "e", LANES) == Hello("v")
+    assert parse(stop, [], "e", LANES) == Stop("v")
+    seen = {"type": "seen", "view": "v", "epoch": "e", "lane": "layer"}
+    assert parse(seen, [], "e", LANES) == Seen("v", "layer")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +86,7 @@ def test_hello_and_stop():
     ],
 )
 def test_what_is_no_question_is_dropped(message):
-    assert parse(message, "e", LANES) is None
+    assert parse(message, [], "e", LANES) is None
 
 
 @pytest.mark.parametrize(
@@ -98,10 +107,52 @@ def test_what_is_no_question_is_dropped(message):
     ],
 )
 def test_a_wrong_question_is_refused_with_the_reason(message, why):
-    refused = parse(message, "e", LANES)
+    refused = parse(message, [], "e", LANES)
     assert isinstance(refused, Refused)
     assert (refused.view, refused.seq) == ("v", 1)
     assert why in refused.why
+
+
+MASK = np.arange(6, dtype=np.uint8).reshape(2, 3)
+
+
+def paint(blob, **args):
+    return parse(ask(lane="paint", args={"size": 0.5, **args}), blob, "e", LANES)
+
+
+def test_arrays_come_along_in_a_blob():
+    found = paint([memoryview(pack({}, {"mask": MASK}))])
+    assert found.args["size"] == 0.5
+    assert np.array_equal(found.args["mask"], MASK)
+    assert LANES["paint"].long
+    assert not LANES["layer"].long
+
+
+@pytest.mark.parametrize(
+    ("blobs", "args", "why"),
+    [
+        ([], {}, "needs size, mask"),
+        ([], {"mask": [[1]]}, "mask: expected an array of uint8 in 2 dimensions"),
+        ([pack({}, {"mask": MASK[0]})], {}, "mask: expected an array of uint8 in 2 dimensions"),
+        ([pack({}, {"mask": MASK.astype(np.int32)})], {}, "mask: expected an array of uint8"),
+        ([pack({}, {"mask": MASK, "more": MASK})], {}, "needs size, mask"),
+        ([pack({}, {"mask": MASK})], {"size": 1.5}, "size: expected a number from 0 to 1"),
+        ([pack({}, {"mask": MASK})], {"size": math.nan}, "size: expected a number"),
+        ([pack({}, {"mask": MASK})], {"size": "0.5"}, "size: expected a number"),
+        ([pack({}, {"mask": MASK})[:-3]], {}, "cannot be read"),
+        ([b"\xff" * 40], {}, "cannot be read"),
+        ([b"abcd", b"efgh"], {}, "more than"),
+        ([bytes(9 * 2**20)], {}, "more than"),
+    ],
+)
+def test_a_wrong_array_is_refused_with_the_reason(blobs, args, why):
+    assert why in paint(blobs, **args).why
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(max_size=60))
+def test_no_blob_raises(blob):
+    assert isinstance(paint([blob]), Refused)
 
 
 JSON = st.recursive(
@@ -116,8 +167,8 @@ VALUES = JSON | st.sampled_from(["ask", "stop", "hello", "v", "e", "layer", "mor
 @settings(max_examples=3000, deadline=None)
 @given(JSON | st.dictionaries(KEYS, VALUES) | st.builds(ask, args=JSON) | st.builds(ask, seq=JSON))
 def test_no_message_raises(message):
-    result = parse(message, "e", LANES)
-    assert result is None or isinstance(result, (Ask, Stop, Hello, Refused))
+    result = parse(message, [], "e", LANES)
+    assert result is None or isinstance(result, (Ask, Stop, Seen, Hello, Refused))
 
 
 def test_checks_say_what_they_expect():

@@ -77,7 +77,7 @@ def test_a_newer_job_cancels_the_running_one(worker):
     assert seen == ["cancelled", "new"]
 
 
-def test_stop_reaches_only_the_owner_and_view(worker, gate):
+def test_stop_reaches_only_the_owner_and_only_long_work_if_told(worker, gate):
     flags = {}
 
     def note(name):
@@ -86,13 +86,79 @@ def test_stop_reaches_only_the_owner_and_view(worker, gate):
 
         return run
 
-    worker.submit(Job(key=1, owner="a", view="left", run=note("a left")))
-    worker.submit(Job(key=2, owner="a", view="right", run=note("a right")))
-    worker.submit(Job(key=3, owner="b", view="left", run=note("b left")))
-    worker.cancel("a", "left")
+    worker.submit(Job(key=1, owner="a", long=True, run=note("a long")))
+    worker.submit(Job(key=2, owner="a", run=note("a short")))
+    worker.submit(Job(key=3, owner="b", long=True, run=note("b long")))
+    worker.cancel("a", long=True)
     gate.set()
     assert worker.join()
-    assert flags == {"a left": True, "a right": False, "b left": False}
+    assert flags == {"a long": True, "a short": False, "b long": False}
+    worker.submit(Job(key=4, owner="a", run=note("last"), delay=30))
+    worker.cancel("a")
+    assert worker.join(5)
+    assert flags["last"]
+
+
+def test_short_work_passes_long_work(worker):
+    ran, running = [], threading.Event()
+
+    def long(job):
+        for step in range(200):
+            job.progress(step, 200)
+            running.set()
+            time.sleep(0.005)
+        ran.append("long")
+
+    worker.submit(make("long", long, long=True))
+    assert running.wait(10)
+    for name in "ab":
+        worker.submit(make(name, lambda job, n=name: ran.append(n)))
+    worker.submit(make("other", lambda job: ran.append("other"), long=True))
+    assert worker.join()
+    assert ran == ["a", "b", "long", "other"]
+
+
+def test_short_work_that_waits_goes_first(worker, gate):
+    ran = []
+    worker.submit(make("long", lambda job: ran.append("long"), long=True))
+    worker.submit(make("short", lambda job: ran.append("short")))
+    gate.set()
+    assert worker.join()
+    assert ran == ["short", "long"]
+
+
+def test_a_failure_of_passing_work_leaves_the_long_work_alone(worker, caplog):
+    ran, running, go = [], threading.Event(), threading.Event()
+
+    def long(job):
+        running.set()
+        go.wait(10)
+        job.check()
+        ran.append("long")
+
+    def fail(job):
+        raise SystemExit(1)
+
+    with caplog.at_level(logging.CRITICAL + 1, logger="nbcnnviz"):
+        worker.submit(make("long", long, long=True))
+        assert running.wait(10)
+        worker.submit(make("short", fail))
+        go.set()
+        assert worker.join()
+    assert ran == ["long"]
+
+
+def test_partial_results_wait_until_the_last_one_was_seen():
+    sent = []
+    job = make("key", lambda job: None, on_partial=sent.append)
+    for step in range(50):
+        job.partial(lambda s=step: bytes([s]), every=0.01)
+        time.sleep(0.001)
+    assert sent == [b"\x00"]
+    job.seen()
+    time.sleep(0.02)
+    job.partial(lambda: b"second", every=0.01)
+    assert sent == [b"\x00", b"second"]
 
 
 def test_a_delayed_job_waits_and_lets_others_pass(worker):

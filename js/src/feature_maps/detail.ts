@@ -5,13 +5,13 @@ import { button, slider, toggle } from "../lib/controls.ts";
 import { fill, h, on, text } from "../lib/dom.ts";
 import { percent, three } from "../lib/format.ts";
 import { createPicture, rgbCanvas } from "../lib/picture.ts";
+import { box, clamp, span, stride, take } from "../lib/small.ts";
 import { mapCanvas, type QuantisedMap, quantise } from "../lib/tiles.ts";
 import { createCompare } from "./compare.ts";
 import { createHistogramView } from "./histogram_view.ts";
 import { createKernels } from "./kernels.ts";
 import { pointAt, pointCell } from "./pointing.ts";
 import type { Session } from "./session.ts";
-import { box, clamp, span, stride, take } from "./small.ts";
 
 /** Sliders and lists use the arrow keys themselves. */
 const OWN_ARROWS = "input, select";
@@ -77,6 +77,8 @@ export function createDetail(session: Session) {
     compare.element,
   );
   session.on(["maps", "full", "channel"], show);
+  session.imageChoice.onImages(offerCompare);
+  offerCompare();
   session.on(["look"], colour);
   session.on(["order"], rank);
   session.on(["hover"], mark);
@@ -163,16 +165,29 @@ export function createDetail(session: Session) {
     );
   }
 
+  /** One image has nothing to be compared with. */
+  function offerCompare(): void {
+    comparing.el.hidden = (session.images()?.names.length ?? 0) < 2;
+  }
+
   function showCompare(shown: boolean): void {
-    compare.element.hidden = !shown;
+    session.comparing = shown;
     one.hidden = shown;
     if (shown) session.needComparison();
-    compare.show();
+    mainCanvas();
+    session.emit("compare");
+  }
+
+  /** On a page one canvas is the stage: the map while it is seen, else another part's. */
+  function mainCanvas(): void {
+    const seen = session.channel.get() !== null && !session.comparing;
+    map.canvas.dataset.role = seen ? "stage" : "map";
   }
 
   function show(): void {
     const { maps, channel } = session;
     const open = channel.get();
+    mainCanvas();
     if (open === null) return;
     text(title, `channel ${open}`);
     element.setAttribute("aria-label", `channel ${open} of ${maps?.layer ?? "the layer"}`);
@@ -180,7 +195,7 @@ export function createDetail(session: Session) {
     if (!maps || session.stale) return;
     session.need([open]);
     session.needFull(open);
-    if (comparing.value) session.needComparison();
+    if (session.comparing) session.needComparison();
     figures(open);
     colour();
     if (pointer) hoverAt(pointer.u, pointer.v);
@@ -215,7 +230,7 @@ export function createDetail(session: Session) {
     const remark = maps.remark(channel);
     const said = remark === "all zero" ? "dead: all zero" : remark || "alive";
     text(remarkText, count ? `${count} NaN` : said);
-    remarkText.className = `fm-remark${remark ? " fm-warn" : ""}${count ? " fm-bad" : ""}`;
+    remarkText.className = `fm-remark${remark ? " fm-warn" : ""}${count ? " nbc-bad" : ""}`;
     const values = full?.values ?? decoded(maps.maps.get(channel) ?? null);
     text(histogramTitle, full ? "histogram" : "histogram (approximate)");
     histogram.show(values);
@@ -223,7 +238,7 @@ export function createDetail(session: Session) {
 
   /** Colours or the map changed. */
   function colour(): void {
-    const { maps, images, look, channel } = session;
+    const { maps, look, channel } = session;
     const open = channel.get();
     if (!maps || open === null) return;
     const [, height, width] = maps.shape;
@@ -233,7 +248,7 @@ export function createDetail(session: Session) {
     else if (reduced) coloured = mapCanvas(reduced, maps.cells[1], maps.cells[0], look);
     else coloured = null;
     map.show(coloured, width, height);
-    const [rows = 1, columns = 1] = images ? images.size : maps.picture.shape;
+    const [rows = 1, columns = 1] = session.images()?.size ?? maps.picture.shape;
     const [high = 1, wide = 1] = maps.picture.shape;
     overlay.show(rgbCanvas(maps.picture.data, wide, high), columns, rows);
     overlay.overlay(coloured, share);

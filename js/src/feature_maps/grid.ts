@@ -1,8 +1,9 @@
 // All maps of the layer on one canvas, of which only what is seen is painted; virtual scrolling in
 // an area of fixed height. One tab stop; arrows move from tile to tile.
 
-import { fill, h, on, setProps } from "../lib/dom.ts";
+import { atEnd, fill, h, on, setProps } from "../lib/dom.ts";
 import { shape } from "../lib/format.ts";
+import { take, uniqueId } from "../lib/small.ts";
 import { createTilePainter, surface } from "../lib/tiles.ts";
 import { describeChannel } from "./describe.ts";
 import { paintTiles } from "./grid_paint.ts";
@@ -16,7 +17,6 @@ import {
 } from "./layout.ts";
 import { pointAt } from "./pointing.ts";
 import type { Session } from "./session.ts";
-import { take, uniqueId } from "./small.ts";
 
 /** The pointer rests this long on a tile before its exact values are asked for. */
 const REST_MS = 60;
@@ -59,7 +59,7 @@ export function createGrid(session: Session) {
   on(element, "click", click, signal);
   on(element, "pointermove", move, signal);
   on(element, "pointerleave", leave, signal);
-  signal.addEventListener("abort", () => clearTimeout(timer));
+  atEnd(signal, () => clearTimeout(timer));
   session.on(["maps"], renew);
   session.on(["order"], reorder);
   session.on(["look", "more"], redraw);
@@ -239,6 +239,7 @@ export function createGrid(session: Session) {
   }
   return {
     element,
+    canvas,
     activate,
     /** Longer side of a tile in CSS pixels; of this view alone. */
     get size() {

@@ -1,6 +1,6 @@
 // Counting how the values of one map are distributed.
 
-import { clamp } from "./small.ts";
+import { clamp } from "../lib/small.ts";
 
 export interface Histogram {
   counts: Uint32Array;

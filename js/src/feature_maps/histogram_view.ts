@@ -2,8 +2,8 @@
 
 import { fill, h } from "../lib/dom.ts";
 import { three } from "../lib/format.ts";
+import { box, clamp, span } from "../lib/small.ts";
 import { histogram } from "./histogram.ts";
-import { box, clamp, span } from "./small.ts";
 
 export function createHistogramView() {
   const bars = box("fm-bars");

@@ -9,27 +9,6 @@ import type { ChannelStatistics } from "./order.ts";
 const KEPT_CODES = 64 * 1024 * 1024;
 const KEPT_FULL = 24;
 
-/** One row of the trait `_layers`. */
-export interface LayerRow {
-  name: string;
-  label: string;
-  module: string;
-  kind: string;
-  leaf: boolean;
-  shape: number[];
-  parameters: number;
-  field: [number, number] | null;
-  dead: number | null;
-  saturated: number | null;
-  nan: number;
-  inf: number;
-}
-
-/** Only layers with maps can be shown. */
-export function spatial(row: LayerRow): boolean {
-  return row.shape.length === 3;
-}
-
 /** One channel at full size, as numbers, with the weights that make it when it is a convolution. */
 export interface FullMap {
   values: Float32Array;

@@ -1,6 +1,6 @@
 /** Where each tile of the grid lies; pure arithmetic in CSS pixels. */
 
-import { clamp } from "./small.ts";
+import { clamp } from "../lib/small.ts";
 export interface GridLayout {
   /** Number of tiles. */
   count: number;

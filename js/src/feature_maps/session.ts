@@ -1,18 +1,20 @@
 // What one view of the widget knows and wants: traits, the maps at hand, questions under way.
 // The parts (ribbon, grid, ...) read it and listen to it; none of them talks to the kernel itself.
 
-import { array, type Packed, unpack } from "../lib/codec.ts";
+import type { Packed } from "../lib/codec.ts";
 import { DIVERGING, displayRange, resolve, type Scale, table } from "../lib/colormap.ts";
+import { imageChoice } from "../lib/images/images.ts";
+import { layerChoice } from "../lib/layers/layer.ts";
 import type { Reply } from "../lib/messages.ts";
 import type { Look } from "../lib/tiles.ts";
 import type { Shell } from "../lib/view.ts";
-import type { Comparison } from "./compare.ts";
-import { type LayerMaps, type LayerRow, readLayerMaps, readQuantised } from "./layer_maps.ts";
+import { type Comparison, rangeOf } from "./comparison.ts";
+import { type LayerMaps, readLayerMaps, readQuantised } from "./layer_maps.ts";
 import { narrow } from "./layout.ts";
 import { orderChannels, type Sort } from "./order.ts";
-import type { Hover, Images, Prediction, Topic } from "./topics.ts";
+import type { Hover, Topic } from "./topics.ts";
 
-export type { Hover, Images, Prediction, Topic };
+export type { Hover, Topic };
 
 /** Most channels one question of lane "more" may name. */
 const PAGE = 256;
@@ -22,9 +24,8 @@ export type Session = ReturnType<typeof createSession>;
 /** What the parts of one view share. */
 export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
-  const layersTrait = shell.trait<LayerRow[] | null>("_layers");
-  const imagesTrait = shell.trait<DataView | null>("_images");
-  const mapsTrait = shell.trait<DataView | null>("_maps");
+  const ofLayer = layerChoice(shell);
+  const ofImage = imageChoice(shell);
   const listeners: Partial<Record<Topic, Array<() => void>>> = {};
   /** The question of lane "more" that is under way. */
   let wish: number[] = [];
@@ -34,21 +35,24 @@ export function createSession(shell: Shell) {
 
   const self = {
     shell,
-    layer: shell.trait<string>("layer"),
+    layerChoice: ofLayer,
+    imageChoice: ofImage,
+    layer: ofLayer.current,
+    image: ofImage.current,
+    images: ofImage.images,
     channel: shell.trait<number | null>("channel"),
-    image: shell.trait<number>("image_index"),
     sort: shell.trait<Sort>("sort"),
     scale: shell.trait<Scale>("scale"),
     colormap: shell.trait<string>("colormap"),
     hideDead: shell.trait<boolean>("hide_dead"),
-    layers: [] as LayerRow[],
-    images: null as Images | null,
     maps: null as LayerMaps | null,
     /** Channels in the order of the grid. */
     order: new Int32Array() as Int32Array,
     comparison: null as Comparison | null,
+    /** The open channel is shown on all images. */
+    comparing: false,
     hover: null as Hover | null,
-    /** What the kernel said instead of sending the wanted maps. */
+    /** What is said in place of the wanted maps, when they will not come. */
     refusal: null as string | null,
     /** 0 shows the whole range of values, 1 a twentieth of it; of this view alone. */
     contrast: 0,
@@ -56,27 +60,36 @@ export function createSession(shell: Shell) {
     on,
     emit,
     changeLook,
-    lookFor,
     need,
     needFull,
     needComparison,
     point,
-    /** The row of the layer that is wanted. */
-    get row(): LayerRow | null {
-      return self.layers.find((row) => row.name === self.layer.get()) ?? null;
-    },
     /** Whether the maps at hand are those of another layer or image than wanted. */
     get stale(): boolean {
       return !self.maps || !fits(self.maps);
     },
-    /** There is no kernel: it is gone, or this is a saved page, which holds whole layers at most. */
-    get alone(): boolean {
-      return kernel.state.offline !== null || kernel.saved;
+    get offline(): boolean {
+      return kernel.state.offline !== null;
     },
     /** Colours for the maps at hand; the same object until something about colours changes. */
     get look(): Look {
       look ??= lookFor(self.maps?.lo ?? 0, self.maps?.hi ?? 0, self.scale.get());
       return look;
+    },
+    /** The colours in sight, and the values of the first and the last; null: every map has others. */
+    get shown(): { colours: Uint32Array; range: readonly [number, number] | null } {
+      const { minimum = [0], maximum = [0] } = self.maps?.stats ?? {};
+      const open = self.channel.get();
+      const look = open !== null && self.comparing ? self.comparisonLook : self.look;
+      const each = open === null && self.scale.get() === "map";
+      const at = open ?? 0;
+      const map = { lo: minimum[at] ?? 0, hi: maximum[at] ?? 0 };
+      return { colours: look.colours, range: each ? null : look.range(map) };
+    },
+    /** Colours for the maps of all images: one scale, or they could not be compared. */
+    get comparisonLook(): Look {
+      const [lo, hi] = rangeOf(self.comparison?.maps ?? []);
+      return lookFor(lo, hi, self.scale.get() === "symmetric" ? "symmetric" : "layer");
     },
   };
   return self;
@@ -87,37 +100,35 @@ export function createSession(shell: Shell) {
     for (const trait of [self.sort, self.hideDead]) trait.on(reorder);
     for (const trait of [self.scale, self.colormap]) trait.on(changeLook);
     self.channel.on(() => emit("channel"));
-    layersTrait.on(readLayers);
-    imagesTrait.on(readImages);
-    mapsTrait.on(readMaps);
+    shell.trait("_maps").on(() => {
+      if (readMaps() === null) ask();
+    });
     kernel.on("layer", ({ blob, status, args, message }) => {
       if (blob) adopt(blob);
-      else if (status === "error" && fits(args ?? {})) {
-        self.refusal = message;
+      else if ((status === "error" || status === "unsaved") && fits(args ?? {})) {
+        // The error itself stands below.
+        const failed = `There are no maps of ${self.layer.get()} to show.`;
+        self.refusal = status === "error" ? failed : message;
         emit("stale");
       }
     });
-    kernel.on("more", ({ blob, status, args }) => {
-      // What the kernel refused stays wished for, so that it is not asked again and again.
-      if (args?.channels === wish && status !== "error") wish = [];
+    kernel.on("more", (reply) => {
+      const { blob, status, args } = reply;
+      // What was refused stays wished for, so that it is not asked again and again.
+      if (!unsaved(reply) && args?.channels === wish && status !== "error") wish = [];
       if (!blob || !fits(blob.meta)) return;
       self.maps?.add(blob, wish);
       emit("more");
     });
-    kernel.on("channel", ({ blob, status }) => {
-      if (status === "error" && kernel.saved) {
-        noFloats = true;
-        shell.error(null);
-      }
+    kernel.on("channel", (reply) => {
+      const { blob } = reply;
+      noFloats ||= unsaved(reply);
       if (!blob || !fits(blob.meta)) return;
       self.maps?.addFull(blob);
       emit("full");
     });
     kernel.on("compare", compared);
     kernel.onStatus(() => emit("stale"));
-    readLayers();
-    readImages();
-    readMaps();
     want();
     emit("channel");
   }
@@ -152,7 +163,7 @@ export function createSession(shell: Shell) {
   /** See to it that these channels come, the first ones first. */
   function need(channels: readonly number[]): void {
     const { maps } = self;
-    if (!maps || self.stale || self.alone) return;
+    if (!maps || self.stale || self.offline) return;
     const missing = channels.filter((c) => !maps.maps.has(c));
     if (missing.length === 0 || missing.every((c) => wish.includes(c))) return;
     wish = missing.slice(0, PAGE);
@@ -163,7 +174,7 @@ export function createSession(shell: Shell) {
   /** See to it that one channel comes as floats, with its weights. */
   function needFull(channel: number): void {
     const { maps } = self;
-    if (!maps || self.stale || kernel.state.offline || noFloats || maps.full.has(channel)) return;
+    if (!maps || self.stale || self.offline || noFloats || maps.full.has(channel)) return;
     const { layer, image } = maps;
     kernel.ask("channel", { layer, image, channel }, { replace: true });
   }
@@ -176,7 +187,7 @@ export function createSession(shell: Shell) {
     const old = self.comparison;
     if (old && old.layer === layer && old.channel === channel && !old.failed) return;
     self.comparison = { layer, channel, maps: [], cells: [1, 1], done: false, failed: null };
-    if (!self.alone) kernel.ask("compare", { layer, channel }, { replace: true });
+    if (!self.offline) kernel.ask("compare", { layer, channel }, { replace: true });
     emit("compare");
   }
 
@@ -191,37 +202,33 @@ export function createSession(shell: Shell) {
     return what.layer === self.layer.get() && what.image === self.image.get();
   }
 
-  function readLayers(): void {
-    self.layers = layersTrait.get() ?? [];
-    emit("layers");
+  /** Whether a saved page lacks an answer. Where it can do without, nothing need be said. */
+  function unsaved({ status }: Reply): boolean {
+    const lacking = status === "unsaved";
+    if (lacking) emit("hover");
+    return lacking;
   }
 
-  function readImages(): void {
-    const value = imagesTrait.get();
-    if (!value || value.byteLength === 0) return;
-    const blob = unpack(value);
-    const { names, predictions, size } = blob.meta;
-    self.images = { names, predictions, size, pictures: array(blob, "pictures", "uint8") };
-    emit("images");
-  }
-
-  /** `_maps` came: the saved state, a refresh after more training, or the echo of an answer. */
-  function readMaps(): void {
-    const value = mapsTrait.get();
-    if (!value || value.byteLength === 0) return;
-    const blob = unpack(value);
-    const known = self.maps && !self.stale && self.maps.version === blob.meta.version;
-    if (!known) adopt(blob);
+  /** `_maps` came: the saved state, a refresh after more training, or the echo of an answer. Null:
+   * it cannot be read. */
+  function readMaps(): true | null {
+    return shell.packed("_maps", (blob) => {
+      const known = self.maps && !self.stale && self.maps.version === blob.meta.version;
+      if (!known) adopt(blob);
+      return true;
+    });
   }
 
   function adopt(blob: Packed): void {
     if (!fits(blob.meta)) return;
-    self.maps = readLayerMaps(blob);
+    const fresh = readLayerMaps(blob);
+    // The other images' maps of the same weights are still right.
+    if (fresh.version !== self.maps?.version) self.comparison = null;
+    self.maps = fresh;
     self.refusal = null;
     look = null;
     wish = [];
     noFloats = false;
-    self.comparison = null;
     self.hover = null;
     sortChannels();
     emit("maps");
@@ -232,14 +239,17 @@ export function createSession(shell: Shell) {
   /** Layer or image changed: use what is at hand, or ask. */
   function want(): void {
     self.refusal = null;
-    self.comparison = null;
+    if (self.comparison?.layer !== self.layer.get()) self.comparison = null;
     if (self.stale) readMaps();
-    if (self.stale && self.layer.get()) {
-      const args = { layer: self.layer.get(), image: self.image.get() };
-      const order = { sort: self.sort.get(), hide_dead: self.hideDead.get() };
-      kernel.ask("layer", { ...args, ...order }, { replace: true });
-    }
+    if (self.stale) ask();
     emit("stale");
+  }
+
+  function ask(): void {
+    if (!self.layer.get()) return;
+    const args = { layer: self.layer.get(), image: self.image.get() };
+    const order = { sort: self.sort.get(), hide_dead: self.hideDead.get() };
+    kernel.ask("layer", { ...args, ...order }, { replace: true });
   }
 
   function sortChannels(): void {
@@ -252,11 +262,12 @@ export function createSession(shell: Shell) {
     emit("order");
   }
 
-  function compared({ blob, status, message }: Reply): void {
+  function compared(reply: Reply): void {
+    const { blob, status, message } = reply;
     const wanted = self.comparison;
     if (!wanted) return;
     if (!blob) {
-      if (status === "error") wanted.failed = message;
+      if (unsaved(reply) || status === "error") wanted.failed = message;
       if (status === "cancelled") wanted.failed = "Stopped.";
     } else if (blob.meta.layer === wanted.layer && blob.meta.channel === wanted.channel) {
       Object.assign(wanted, readQuantised(blob), { done: status === "ok" });

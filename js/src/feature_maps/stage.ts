@@ -1,10 +1,10 @@
 // The place of the maps: the grid, or one channel large; dimmed while other maps are on their way.
 
-import { h, on, text } from "../lib/dom.ts";
+import { atEnd, h, on, setProps, text } from "../lib/dom.ts";
+import { box, focused, take } from "../lib/small.ts";
 import type { Detail } from "./detail.ts";
 import type { Grid } from "./grid.ts";
 import type { Session } from "./session.ts";
-import { box, focused, take } from "./small.ts";
 
 /** Quick answers do not flicker. */
 const DIM_MS = 150;
@@ -19,7 +19,7 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
   on(element, "keydown", back, session.shell.signal);
   session.on(["channel"], swap);
   session.on(["stale", "order", "maps"], follow);
-  session.shell.signal.addEventListener("abort", () => clearTimeout(timer));
+  atEnd(session.shell.signal, () => clearTimeout(timer));
 
   /** Grid or channel. The focus goes along when it was here: Python may have opened the channel. */
   function swap(): void {
@@ -28,6 +28,7 @@ export function createStage(session: Session, tools: HTMLElement, grid: Grid, de
     const inside = active !== null && element.contains(active);
     const { hidden } = grid.element;
     grid.element.hidden = open !== null;
+    setProps(grid.canvas, { "data-role": open === null ? "stage" : null });
     detail.element.hidden = open === null;
     if (open === null) session.point(null);
     if (hidden && open === null && last !== null) grid.activate(last);

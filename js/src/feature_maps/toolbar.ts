@@ -1,12 +1,13 @@
 // How the maps are shown. None of these asks the kernel anything.
 
 import { NAMES, type Scale } from "../lib/colormap.ts";
+import { createColourBar } from "../lib/colour_bar.ts";
 import { type Choice, checkbox, select, slider } from "../lib/controls.ts";
+import { box, span } from "../lib/small.ts";
 import type { Detail } from "./detail.ts";
 import type { Grid } from "./grid.ts";
 import type { Sort } from "./order.ts";
 import type { Session } from "./session.ts";
-import { box, span } from "./small.ts";
 
 const SORTS: readonly Choice<Sort>[] = ["index", "mean", "max", "variance", "sparsity"];
 const SCALES: readonly Choice<Scale>[] = [
@@ -93,11 +94,15 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
     for (const el of gridOnly) el.hidden = open;
     detail.head.hidden = !open;
   });
+  const bar = createColourBar();
+  session.on(["maps", "look", "channel", "compare"], () => {
+    const { colours, range } = session.shown;
+    bar.show(colours, range);
+  });
   const spacer = span("nbc-spacer");
   // Wrapped together where there is no room for both.
-  const sliders = box("fm-sliders", contrast.el, size.el);
-  const parts = [detail.head, sorts.el, dead.el, spacer, scales.el, colours.el, sliders];
-  const element = box("fm-tools", ...parts);
+  const pairs = [box("fm-both", contrast.el, size.el), box("fm-both", colours.el, bar.element)];
+  const element = box("fm-tools", detail.head, sorts.el, dead.el, spacer, scales.el, ...pairs);
 
   return { element };
 }

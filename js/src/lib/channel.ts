@@ -4,16 +4,20 @@
 // for 2 s: the same question again. Only the reply to the question that is out is handed on, so an
 // old reply, a doubled one, one of another epoch or view is never seen.
 
+import { pack } from "./codec.ts";
 import {
   type Args,
+  type AskOptions,
   type ChannelOptions,
   type Clock,
+  CUT,
   FOREIGN_MS,
   HELLO_MS,
   type Lane,
   type Model,
   type Offline,
   type Progress,
+  type Question,
   type Raw,
   type Reply,
   randomId,
@@ -57,7 +61,6 @@ export class Channel {
     model.on("change:_epoch", renew);
     const close = (): void => {
       if (this.#closed) return;
-      this.stop();
       this.#closed = true;
       model.off("msg:custom", receive);
       model.off("change:_epoch", renew);
@@ -72,11 +75,12 @@ export class Channel {
 
   /** Ask, or remember as the lane's newest question until the one that is out is answered.
    * `replace` sends it as soon as the kernel has the running one, which the kernel then cancels:
-   * for long work that a new setting makes worthless. Offline, it is asked when the kernel is back. */
-  ask(lane: string, args: Args = {}, { replace = false } = {}): void {
+   * for long work that a new setting makes worthless. `arrays` are arguments that are no JSON.
+   * Offline, it is asked when the kernel is back. */
+  ask(lane: string, args: Args = {}, { replace = false, arrays }: AskOptions = {}): void {
     if (this.#closed) return;
     const it = this.#lane(lane);
-    it.waiting = { args, replace };
+    it.waiting = { args, replace, blob: arrays && pack({}, arrays) };
     this.#advance(lane, it);
     this.#tell();
   }
@@ -99,19 +103,21 @@ export class Channel {
   get state(): State {
     const { saved } = this;
     const offline = this.#offline;
-    const own = offline === null && [...this.#lanes.values()].some((it) => it.out !== null);
-    return { busy: own || (offline === null && this.#foreign.size > 0), own, offline, saved };
+    const out = offline === null ? [...this.#lanes.values()].filter((it) => it.out !== null) : [];
+    const foreign = offline === null && this.#foreign.size > 0;
+    const stoppable = foreign || out.some((it) => it.long);
+    return { busy: foreign || out.length > 0, stoppable, offline, saved };
   }
 
-  /** End the work that runs for this view, and forget what waits. */
+  /** End the widget's long work, whoever asked for it, and forget what waits for its end. */
   stop(): void {
-    let running = false;
+    const { stoppable } = this.state;
     for (const it of this.#lanes.values()) {
+      if (!it.long) continue;
       it.waiting = null;
       if (it.out) it.out.stopped = true;
-      running ||= it.out !== null;
     }
-    if (running) this.#send({ type: "stop", view: this.view, epoch: this.#epoch });
+    if (stoppable) this.#send({ type: "stop", view: this.view, epoch: this.#epoch });
     this.#tell();
   }
 
@@ -133,7 +139,7 @@ export class Channel {
   #lane(name: string): Lane {
     let it = this.#lanes.get(name);
     if (!it) {
-      it = { seq: 0, out: null, waiting: null, timer: null };
+      it = { seq: 0, long: false, out: null, waiting: null, timer: null };
       this.#lanes.set(name, it);
     }
     return it;
@@ -145,7 +151,8 @@ export class Channel {
     if (!waiting || this.#offline) return;
     if (out && !(out.acked && (waiting.replace || out.stopped))) return;
     it.seq += 1;
-    it.out = { seq: it.seq, args: waiting.args, acked: false, stopped: false };
+    const { args, blob } = waiting;
+    it.out = { seq: it.seq, args, blob, acked: false, stopped: false, cut: 0 };
     it.waiting = null;
     this.#post(name, it);
   }
@@ -153,9 +160,10 @@ export class Channel {
   /** Send the question that is out, once more or for the first time. */
   #post(name: string, it: Lane): void {
     if (!it.out || this.#offline) return;
-    const { seq, args } = it.out;
+    const { seq, args, blob } = it.out;
+    const { view } = this;
     this.#watch(name, it);
-    this.#send({ type: "ask", view: this.view, epoch: this.#epoch, seq, lane: name, args });
+    this.#send({ type: "ask", view, epoch: this.#epoch, seq, lane: name, args }, blob);
   }
 
   #watch(name: string, it: Lane): void {
@@ -171,10 +179,10 @@ export class Channel {
     }, WATCHDOG_MS);
   }
 
-  #send(content: Raw): void {
+  #send(content: Raw, blob?: Uint8Array): void {
     if (this.#offline || this.#closed) return;
     try {
-      this.#model.send(content);
+      this.#model.send(content, undefined, blob && [blob]);
     } catch {
       this.#goOffline("gone"); // the comm throws once it is closed
     }
@@ -225,19 +233,24 @@ export class Channel {
     this.#clock.clear(this.#helloTimer);
     this.#helloTimer = null;
     this.#goOffline(null);
-    if (view !== "" && view !== this.view) return;
+    const mine = view === this.view;
+    if (!mine && view !== "" && msg.all !== true) return;
     if (type === "hello") {
       this.#renew(String(epoch ?? ""));
       return;
     }
     if (epoch !== this.#epoch || typeof lane !== "string") return;
-    if (view === "") {
+    if (msg.status === "partial") {
+      this.#send({ type: "seen", view: this.view, epoch: this.#epoch, lane });
+    }
+    if (!mine) {
       this.#receiveForeign(type, lane, msg, buffers);
       return;
     }
     const it = this.#lanes.get(lane);
     if (!it?.out || it.out.seq !== seq) return;
     it.out.acked = true;
+    it.long = msg.all === true;
     this.#watch(lane, it);
     if (type === "progress") this.#emitProgress(lane, msg);
     else if (type === "reply") this.#finish(lane, it, msg, buffers);
@@ -245,7 +258,7 @@ export class Channel {
     this.#tell();
   }
 
-  /** Work that was started from Python and concerns all views. */
+  /** Long work that was started from Python or another view, and concerns all views. */
   #receiveForeign(type: string, lane: string, msg: Raw, buffers: DataView[]): void {
     this.#clock.clear(this.#foreign.get(lane));
     this.#foreign.delete(lane);
@@ -264,6 +277,7 @@ export class Channel {
 
   #finish(name: string, it: Lane, msg: Raw, buffers: DataView[] = []): void {
     const reply = toReply(name, it.out?.args ?? null, msg, buffers);
+    if (it.out && msg.status !== reply.status && this.#cut(name, it, it.out, msg)) return;
     if (reply.status !== "partial") {
       it.out = null;
       this.#clock.clear(it.timer);
@@ -271,6 +285,16 @@ export class Channel {
     this.#emit(reply);
     this.#advance(name, it);
     this.#tell();
+  }
+
+  /** Whether an answer that cannot be read is no matter: a part of one, or one to be had again. */
+  #cut(name: string, it: Lane, out: Question, { status }: Raw): boolean {
+    if (status === "partial") return true;
+    if (status !== "ok" || out.cut >= CUT) return false;
+    out.cut += 1;
+    console.warn(`An answer of lane ${name} came cut short: asked again.`);
+    this.#post(name, it);
+    return true;
   }
 
   #emit(reply: Reply): void {
@@ -289,7 +313,7 @@ export class Channel {
   /** Tell listeners when the state differs from what they last heard. */
   #tell(): void {
     const { state } = this;
-    const key = `${state.busy} ${state.own} ${state.offline}`;
+    const key = `${state.busy} ${state.stoppable} ${state.offline}`;
     if (key === this.#last || this.#closed) return;
     this.#last = key;
     for (const fn of this.#stateFns) this.#guard(() => fn(state));

@@ -74,6 +74,11 @@ export function on<K extends keyof Events>(
   el.addEventListener(type, listener, { ...options, signal });
 }
 
+/** Run this when the view goes. */
+export function atEnd(signal: AbortSignal, fn: () => void): void {
+  signal.addEventListener("abort", fn, { once: true });
+}
+
 /** The element and its ancestors, through shadow roots up to <html>. */
 export function* lineage(el: Element): Generator<Element> {
   let node: Node | null = el;

@@ -2,61 +2,59 @@
 
 import type { Args, Channel } from "./channel.ts";
 import { button } from "./controls.ts";
-import { h } from "./dom.ts";
+import { h, text } from "./dom.ts";
 import { plural } from "./format.ts";
-import { codeBox, type Menu, menu, type Panel, panel } from "./menu.ts";
+import { codeBox, menu, panel } from "./menu.ts";
+import { box, span } from "./small.ts";
 
-export class Header {
-  readonly left = h("div", { class: "nbc-head" });
-  readonly menu: Menu;
-  readonly panel: Panel;
-  readonly el: HTMLElement;
-  readonly #more = h("span", { class: "nbc-wide" });
-  #network = "";
-  #assumptions: string[] = [];
-
-  readonly #channel: Channel;
-  readonly #signal: AbortSignal;
-
-  constructor(channel: Channel, signal: AbortSignal) {
-    this.#channel = channel;
-    this.#signal = signal;
-    this.panel = panel(signal);
-    this.menu = menu(signal);
-    const about = button({ label: "about", onClick: () => this.#showAbout() }, signal);
-    about.classList.add("nbc-ghost");
-    about.setAttribute("aria-haspopup", "dialog");
-    about.append(this.#more);
-    this.el = h("header", { class: "nbc-header" }, this.left, about, this.menu.el);
-  }
+export function createHeader(channel: Channel, signal: AbortSignal) {
+  const left = box("nbc-head");
+  const over = panel(signal);
+  const entries = menu(signal);
+  const more = span("nbc-wide");
+  const opener = button({ label: "about", onClick: showAbout }, signal);
+  opener.classList.add("nbc-ghost");
+  opener.setAttribute("aria-haspopup", "dialog");
+  opener.append(more);
+  const element = h("header", { class: "nbc-header" }, left, opener, entries.el);
+  let network = "";
+  let repr = "";
+  let assumptions: string[] = [];
+  return { element, left, panel: over.el, add: entries.add, about, offerCode };
 
   /** Take trait `_about`: what network this is, and what had to be guessed of it. */
-  about(value: unknown): void {
-    const about = (value ?? {}) as { network?: unknown; assumptions?: unknown };
-    this.#network = String(about.network ?? "");
-    const list = Array.isArray(about.assumptions) ? about.assumptions : [];
-    this.#assumptions = list.map(String);
-    this.#more.textContent = list.length ? ` · ${plural(list.length, "assumption")}` : "";
+  function about(value: unknown): void {
+    const about = (value ?? {}) as Record<string, unknown>;
+    network = String(about.network ?? "");
+    repr = String(about.repr ?? "");
+    assumptions = Array.isArray(about.assumptions) ? about.assumptions.map(String) : [];
+    const { length } = assumptions;
+    text(more, length ? ` · ${plural(length, "assumption")}` : "");
   }
 
   /** Add the menu entry "Copy as Python". */
-  offerCode(args: () => Args): void {
-    this.menu.add("Copy as Python", () => this.#channel.ask("code", args()));
-    this.#channel.on("code", ({ blob }) => {
+  function offerCode(args: () => Args): void {
+    entries.add("Copy as Python", () => channel.ask("code", args()));
+    channel.on("code", ({ blob }) => {
       const code = blob?.meta.code;
-      if (typeof code === "string") this.panel.show("As Python", codeBox(code, this.#signal));
+      if (typeof code === "string") over.show("As Python", codeBox(code, signal));
     });
   }
 
-  #showAbout(): void {
-    const items = this.#assumptions.map((sentence) => h("li", null, sentence));
-    const network = h("p", null, h("strong", null, this.#network || "A network without a name"));
-    const told = items.length
-      ? [
-          h("p", { class: "nbc-muted" }, "Assumed, because nothing said otherwise:"),
-          h("ul", null, ...items),
-        ]
-      : [h("p", { class: "nbc-muted" }, "Nothing had to be guessed.")];
-    this.panel.show("About", network, ...told);
+  function showAbout(): void {
+    const name = h("p", null, h("strong", null, network || "A network without a name"));
+    const sure =
+      !assumptions.length && h("p", { class: "nbc-muted" }, "Nothing had to be guessed.");
+    over.show("About", name, told(), sure);
+  }
+
+  /** The network's own words, which name the assumptions too; else those alone. */
+  function told(): HTMLElement | false {
+    if (repr) {
+      const props = { class: "nbc-pre", tabindex: 0, "aria-label": "The network in full" };
+      return h("pre", props, repr);
+    }
+    const items = assumptions.map((sentence) => h("li", null, sentence));
+    return items.length > 0 && h("ul", null, ...items);
   }
 }

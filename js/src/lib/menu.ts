@@ -1,7 +1,7 @@
 // The header's menu and the panels it opens, all inside the root (a shadow root has no other place).
 
 import { button } from "./controls.ts";
-import { fill, h, on, text } from "./dom.ts";
+import { type Child, fill, h, on, text } from "./dom.ts";
 
 export interface Menu {
   /** The button that opens it. */
@@ -77,7 +77,7 @@ export interface Panel {
   el: HTMLElement;
   readonly open: boolean;
   /** Show these children under the title; focus goes in and comes back on closing. */
-  show(title: string, ...children: Node[]): void;
+  show(title: string, ...children: Child[]): void;
   close(): void;
 }
 

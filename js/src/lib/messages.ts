@@ -1,12 +1,19 @@
 // What crosses between browser and kernel; the rules are in channel.ts.
 
 import type { AnyModel } from "@anywidget/types";
-import { type Packed, unpack } from "./codec.ts";
+import { type Packed, type pack, unpack } from "./codec.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: models and arguments are plain JSON of any shape
 export type Model = AnyModel<Record<string, any>> & { saved?: boolean; comm_live?: boolean };
 export type Args = Record<string, unknown>;
-export type Status = "ok" | "partial" | "error" | "cancelled";
+/** "unsaved": a saved page does not hold this answer. */
+export type Status = "ok" | "partial" | "error" | "cancelled" | "unsaved";
+const STATUSES: readonly unknown[] = ["ok", "partial", "cancelled", "unsaved"];
+
+export interface AskOptions {
+  replace?: boolean;
+  arrays?: Parameters<typeof pack>[1];
+}
 
 export interface Reply {
   lane: string;
@@ -32,8 +39,8 @@ export type Offline = "gone" | "silent" | null;
 
 export interface State {
   busy: boolean;
-  /** This view asked for the work, so its Stop can end it. */
-  own: boolean;
+  /** There is work that Stop can end. */
+  stoppable: boolean;
   offline: Offline;
   /** A saved page: answers come from a table in the file. */
   saved: boolean;
@@ -55,22 +62,29 @@ export interface ChannelOptions {
 export const WATCHDOG_MS = 2000;
 /** Silence after a hello that means the kernel is gone. */
 export const HELLO_MS = 4000;
+/** So often a question is asked again whose answer cannot be read. */
+export const CUT = 2;
 /** Work started from Python counts as over after this silence, should its end get lost. */
 export const FOREIGN_MS = 30_000;
 
 /** A question that was sent and has no final answer yet. */
-interface Question {
+export interface Question {
   seq: number;
   args: Args;
+  blob: Uint8Array | undefined;
   acked: boolean;
   stopped: boolean;
+  /** How many of its answers could not be read. */
+  cut: number;
 }
 
 /** What a channel knows of one lane. */
 export interface Lane {
   seq: number;
+  /** Its work has steps and concerns all views; the kernel says so as it takes a question. */
+  long: boolean;
   out: Question | null;
-  waiting: { args: Args; replace: boolean } | null;
+  waiting: { args: Args; replace: boolean; blob: Uint8Array | undefined } | null;
   timer: unknown;
 }
 
@@ -83,11 +97,10 @@ export const wallClock: Clock = {
 export type Raw = Record<string, unknown>;
 
 export function toReply(lane: string, args: Args | null, msg: Raw, buffers: DataView[]): Reply {
-  const status = msg.status;
-  const known = status === "ok" || status === "partial" || status === "cancelled";
+  const { status } = msg;
   const reply: Reply = {
     lane,
-    status: known ? status : "error",
+    status: STATUSES.includes(status) ? (status as Status) : "error",
     blob: null,
     args,
     ms: Number(msg.ms) || 0,

@@ -1,5 +1,6 @@
 // A picture with boxes and a coloured map over it, on one canvas as wide as its place allows.
 
+import { atEnd } from "./dom.ts";
 import { pixelCanvas, surface } from "./tiles.ts";
 
 /** Half-open rows and columns of the picture, as the kernel counts them. */
@@ -32,7 +33,7 @@ export function createPicture(canvas: HTMLCanvasElement, signal: AbortSignal, ce
   let frame = 0;
   const observer = new ResizeObserver(later);
   observer.observe(canvas);
-  signal.addEventListener("abort", () => {
+  atEnd(signal, () => {
     observer.disconnect();
     cancelAnimationFrame(frame);
   });

@@ -1,5 +1,6 @@
 // Class scores as bars of fixed length: a list whose rows stay where they are while values change.
 
+import "./scores.css";
 import { h, setProps, text } from "./dom.ts";
 import { three } from "./format.ts";
 

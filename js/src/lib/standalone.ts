@@ -23,8 +23,9 @@ import type { Args, Model } from "./messages.ts";
 type Message = Record<string, unknown>;
 /** How an answer goes back: a message and at most one blob. */
 export type Answer = (content: Message, blob?: Uint8Array) => void;
-/** A scripted kernel, for tests: gets each message and may answer it, now, later or never. */
-export type Respond = (message: Message, answer: Answer, model: StubModel) => void;
+/** A scripted kernel, for tests: gets each message with its blob, if any, and may answer it, now,
+ * later or never. */
+export type Respond = (message: Message, answer: Answer, blob?: Uint8Array) => void;
 type Listener = (...args: unknown[]) => void;
 
 export interface Page {
@@ -98,12 +99,12 @@ export class StubModel {
     }
   }
 
-  send(content: Message): void {
+  send(content: Message, _callbacks?: unknown, buffers?: Uint8Array[]): void {
     this.sent.push(structuredClone(content));
     const answer: Answer = (message, blob) => this.receive(message, blob);
     // Never at once: a kernel does not answer before send() has returned either.
     setTimeout(() => {
-      if (this.#respond) this.#respond(content, answer, this);
+      if (this.#respond) this.#respond(content, answer, buffers?.[0]);
       else this.#answer(content, answer);
     });
   }
@@ -130,7 +131,7 @@ export class StubModel {
     if (found) answer({ ...reply, status: "ok", message: "" }, decode(found));
     else {
       const why = "This was not saved in this file: open the notebook to compute it.";
-      answer({ ...reply, status: "error", message: why });
+      answer({ ...reply, status: "unsaved", message: why });
     }
   }
 

@@ -4,7 +4,7 @@
 // too, and base.css then takes background, text and accent from the host's own variables. Canvas
 // text does not inherit CSS: who draws one redraws it in `onChange`.
 
-import { h, lineage, nearest } from "./dom.ts";
+import { atEnd, h, lineage, nearest, on } from "./dom.ts";
 
 export type Shade = "light" | "dark";
 
@@ -24,83 +24,70 @@ export function hostShade(el: Element): Shade {
   return matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 }
 
-export class Theme {
-  readonly #fns: Array<() => void> = [];
-  readonly #observer: MutationObserver;
-  #watched: Element | null = null;
-  readonly #probe = h("span", { hidden: true });
-  #seen = "";
+export interface ThemeProps {
+  root: HTMLElement;
+  /** The widget's setting: "auto", "light" or "dark". */
+  chosen(): unknown;
+  /** A mark on an ancestor changed: what else hangs on such marks. */
+  onMarks(): void;
+}
 
-  /** `chosen` gives the widget's setting: "auto", "light" or "dark". */
-  readonly #root: HTMLElement;
-  readonly #chosen: () => unknown;
+export type Theme = ReturnType<typeof createTheme>;
 
-  constructor(
-    root: HTMLElement,
-    chosen: () => unknown,
-    signal: AbortSignal,
-    /** Called too when a mark on an ancestor changes: what else hangs on such marks. */
-    onMarks: () => void = () => {},
-  ) {
-    this.#root = root;
-    this.#chosen = chosen;
-    this.#observer = new MutationObserver(() => {
-      this.refresh();
-      onMarks();
-    });
-    const media = matchMedia("(prefers-color-scheme: dark)");
-    media.addEventListener("change", () => this.refresh(), { signal });
-    signal.addEventListener("abort", () => this.#observer.disconnect(), { once: true });
-    root.append(this.#probe);
-    this.refresh();
-  }
-
-  get shade(): Shade {
-    return this.#root.dataset.theme === "dark" ? "dark" : "light";
-  }
+export function createTheme({ root, chosen, onMarks }: ThemeProps, signal: AbortSignal) {
+  const fns: Array<() => void> = [];
+  const probe = h("span", { hidden: true });
+  let watched: Element | null = null;
+  let seen = "";
+  const observer = new MutationObserver(() => {
+    refresh();
+    onMarks();
+  });
+  on(matchMedia("(prefers-color-scheme: dark)"), "change", refresh, signal);
+  atEnd(signal, () => observer.disconnect());
+  root.append(probe);
+  refresh();
+  return { color, onChange, refresh };
 
   /** A colour of base.css as canvases take it: color("--nbc-fg"). */
-  color(token: string): string {
+  function color(token: string): string {
     // The token itself may be a color-mix() of other tokens; as somebody's colour it is computed.
-    this.#probe.style.color = `var(${token})`;
-    return getComputedStyle(this.#probe).color;
+    probe.style.color = `var(${token})`;
+    return getComputedStyle(probe).color;
   }
 
   /** Called after the colours have changed. */
-  onChange(fn: () => void): void {
-    this.#fns.push(fn);
+  function onChange(fn: () => void): void {
+    fns.push(fn);
   }
 
   /** Look again: the setting, the host or the place in the page may have changed. */
-  refresh(): void {
-    this.#watch();
-    const host = hostShade(this.#root);
-    const chosen = this.#chosen();
-    const shade = chosen === "light" || chosen === "dark" ? chosen : host;
-    this.#root.dataset.theme = shade;
-    this.#root.toggleAttribute("data-host", shade === host);
-    const now = [
-      shade,
-      ...["--nbc-bg", "--nbc-fg", "--nbc-accent"].map((t) => this.color(t)),
-    ].join();
-    if (now === this.#seen) return;
-    const first = this.#seen === "";
-    this.#seen = now;
-    if (!first) for (const fn of this.#fns) fn();
+  function refresh(): void {
+    watch();
+    const host = hostShade(root);
+    const wanted = chosen();
+    const shade = wanted === "light" || wanted === "dark" ? wanted : host;
+    root.dataset.theme = shade;
+    root.toggleAttribute("data-host", shade === host);
+    const now = [shade, ...["--nbc-bg", "--nbc-fg", "--nbc-accent"].map(color)].join();
+    if (now === seen) return;
+    const first = seen === "";
+    seen = now;
+    if (!first) for (const fn of fns) fn();
   }
 
   /** Watch the marks on all ancestors; a moved or late attached widget has other ones. */
-  #watch(): void {
-    const parent = this.#root.parentNode;
-    const top = [...lineage(this.#root)].pop() ?? null;
-    if (top === this.#watched && parent) return;
-    this.#watched = top;
-    this.#observer.disconnect();
-    for (const el of lineage(this.#root)) {
-      if (el === this.#root) continue;
+  function watch(): void {
+    const parent = root.parentNode;
+    const top = [...lineage(root)].pop() ?? null;
+    if (top === watched && parent) return;
+    watched = top;
+    observer.disconnect();
+    for (const el of lineage(root)) {
+      if (el === root) continue;
       const page = el === document.documentElement || el === document.body;
       const more = page ? ["style", "theme", "data-jp-theme-light", "data-vscode-theme-kind"] : [];
-      this.#observer.observe(el, { attributeFilter: ["class", "data-theme", ...more] });
+      observer.observe(el, { attributeFilter: ["class", "data-theme", ...more] });
     }
   }
 }

@@ -23,7 +23,7 @@ export interface Tile {
 /** How values become colours: a packed table and the values at its ends for each map. */
 export interface Look {
   colours: Uint32Array;
-  range(map: QuantisedMap): readonly [number, number];
+  range(map: { lo: number; hi: number }): readonly [number, number];
 }
 
 /** What is not a number: magenta and white in turn, beside every table (as in colormaps.py). */

@@ -1,12 +1,12 @@
-// The line of the layer: its name (the picker), what it is, what it sees, what ails it.
+// The line of the layer: its name (the picker), what it is, what it sees, what ails it; at its end
+// what the colours of the ribbon above mean.
 
-import { fill, h } from "../lib/dom.ts";
-import { shape } from "../lib/format.ts";
-import { compact, marks } from "./describe.ts";
-import type { LayerRow } from "./layer_maps.ts";
+import { fill, h } from "../dom.ts";
+import { shape } from "../format.ts";
+import { box } from "../small.ts";
+import { chosen, compact, type LayerChoice, type LayerRow, marks } from "./layer.ts";
+import { createLegend } from "./legend.ts";
 import { createPicker } from "./picker.ts";
-import type { Session } from "./session.ts";
-import { box } from "./small.ts";
 
 interface Fact {
   words: string;
@@ -25,17 +25,19 @@ export function facts(row: LayerRow): Fact[] {
   return [...found, ...marks(row).map((words) => ({ words, bad: /^(NaN|Inf)/.test(words) }))];
 }
 
-export function createHeadline(session: Session) {
-  const line = h("p", { class: "fm-facts nbc-muted", "data-role": "facts" });
-
-  const element = box("fm-headline", createPicker(session).element, line);
-  session.on(["stale", "layers"], show);
+export function createHeadline(choice: LayerChoice) {
+  const line = h("p", { class: "nbc-facts nbc-muted", "data-role": "facts" });
+  const parts = [createPicker(choice).element, line, createLegend(choice).element];
+  const element = box("nbc-headline", ...parts);
+  choice.onLayers(show);
+  choice.current.on(show);
+  show();
 
   function show(): void {
-    const { row } = session;
+    const row = chosen(choice);
     const parts = (row ? facts(row) : []).flatMap(({ words, bad }, i) => [
       i > 0 && h("span", { "aria-hidden": "true" }, " · "),
-      h("span", { class: bad ? "fm-bad" : null }, words),
+      h("span", { class: bad ? "nbc-bad" : null }, words),
     ]);
     fill(line, ...parts);
   }

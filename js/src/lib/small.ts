@@ -1,6 +1,6 @@
-// Small things that several parts do.
+// Small things that several parts of a widget do.
 
-import { type Child, h } from "../lib/dom.ts";
+import { type Child, h } from "./dom.ts";
 
 /** A <div> with a class. */
 export function box(name: string, ...children: Child[]): HTMLElement {
@@ -24,18 +24,12 @@ export function take(event: Event): void {
 
 /** An id for ARIA references, unlike those of other views in the page. */
 export function uniqueId(): string {
-  return `fm-${Math.random().toString(36).slice(2, 10)}`;
+  return `nbc-${Math.random().toString(36).slice(2, 10)}`;
 }
 
 /** What has the keyboard, in the document or the shadow root that holds an element. */
 export function focused(element: Element): Element | null {
   return (element.getRootNode() as Document).activeElement;
-}
-
-/** The number in an element's data-image (or that of an element around the target); -1: none. */
-export function imageOf(event: Event): number {
-  const found = (event.target as Element).closest("[data-image]");
-  return found ? Number(found.getAttribute("data-image")) : -1;
 }
 
 const STRIDES: Record<string, number> = {

@@ -1,13 +1,19 @@
 // The architecture as a ribbon: a block for every layer, as high as its maps are large and as thick
 // as it has channels. A slider for the keyboard: arrows go from layer to layer.
 
-import { h, on, setProps } from "../lib/dom.ts";
-import { surface } from "../lib/tiles.ts";
-import { colourKind, describeLayer, KINDS } from "./describe.ts";
-import { type LayerRow, spatial } from "./layer_maps.ts";
+import { h, on, setProps } from "../dom.ts";
+import { box, clamp, stride, take } from "../small.ts";
+import { surface } from "../tiles.ts";
+import {
+  chosen,
+  colourKind,
+  describeLayer,
+  KINDS,
+  type LayerChoice,
+  type LayerRow,
+  spatial,
+} from "./layer.ts";
 import { type Block, blockAt, layoutRibbon, type RibbonLayout, THINNEST } from "./ribbon_layout.ts";
-import type { Session } from "./session.ts";
-import { box, clamp, stride, take } from "./small.ts";
 
 const BLOCKS = 36;
 /** Room above for the outline, below for the doctor's marks. */
@@ -16,9 +22,9 @@ const MARKS = 8;
 const HEIGHT = TOP + BLOCKS + MARKS;
 const SIDE = 4;
 
-export function createRibbon(session: Session) {
+export function createRibbon(choice: LayerChoice) {
   const canvas = h("canvas");
-  const tip = h("div", { class: "fm-tip", "aria-hidden": "true", hidden: true });
+  const tip = h("div", { class: "nbc-tip", "aria-hidden": "true", hidden: true });
   let leaves: LayerRow[] = [];
   let layout: RibbonLayout = { blocks: [], width: 0 };
   let hovered = -1;
@@ -26,7 +32,7 @@ export function createRibbon(session: Session) {
   const scroll = h(
     "div",
     {
-      class: "fm-ribbon-scroll",
+      class: "nbc-ribbon-scroll",
       role: "slider",
       tabindex: 0,
       "aria-label": "Layer of the network",
@@ -34,11 +40,12 @@ export function createRibbon(session: Session) {
     },
     canvas,
   );
-  const element = box("fm-ribbon", scroll, tip);
-  const { shell } = session;
+  const element = box("nbc-ribbon", scroll, tip);
+  const { shell, layers, current } = choice;
   const { signal, theme } = shell;
-  session.on(["layers"], read);
-  session.on(["stale"], follow);
+  choice.onLayers(read);
+  current.on(follow);
+  read();
   shell.onResize(measure);
   shell.onDraw(paint);
   on(scroll, "keydown", key, signal);
@@ -47,7 +54,7 @@ export function createRibbon(session: Session) {
   on(scroll, "pointerleave", () => point(-1), signal);
 
   function read(): void {
-    leaves = session.layers.filter((row) => row.leaf);
+    leaves = layers().filter((row) => row.leaf);
     measure();
   }
 
@@ -61,7 +68,7 @@ export function createRibbon(session: Session) {
 
   /** First and last block of the chosen layer: one, or all those inside a chosen block. */
   function range(): [number, number] | null {
-    const name = session.layer.get();
+    const name = current.get();
     const exact = leaves.findIndex((row) => row.name === name);
     if (exact >= 0) return [exact, exact];
     const inside = (row: LayerRow) =>
@@ -71,15 +78,15 @@ export function createRibbon(session: Session) {
   }
 
   function follow(): void {
-    const chosen = range();
-    const { row } = session;
+    const ends = range();
+    const row = chosen(choice);
     setProps(scroll, {
       "aria-valuemin": 1,
       "aria-valuemax": Math.max(1, leaves.length),
-      "aria-valuenow": chosen ? chosen[1] + 1 : 1,
+      "aria-valuenow": ends ? ends[1] + 1 : 1,
       "aria-valuetext": row ? describeLayer(row) : "no layer chosen",
     });
-    const block = chosen && layout.blocks[chosen[1]];
+    const block = ends && layout.blocks[ends[1]];
     const { scrollLeft, clientWidth } = scroll;
     const seen = block && block.x > scrollLeft && block.x < scrollLeft + clientWidth - THINNEST;
     if (block && !seen) scroll.scrollLeft = block.x - clientWidth / 2;
@@ -94,7 +101,7 @@ export function createRibbon(session: Session) {
 
   function click(event: MouseEvent): void {
     const row = leaves[find(event)];
-    if (row && spatial(row)) session.layer.set(row.name);
+    if (row && spatial(row)) current.set(row.name);
   }
 
   function key(event: KeyboardEvent): void {
@@ -107,7 +114,7 @@ export function createRibbon(session: Session) {
     const step = Math.abs(by) > leaves.length ? -Math.sign(by) : Math.sign(by);
     for (let i = from; leaves[i]; i += step) {
       if (!spatial(leaves[i] as LayerRow)) continue;
-      session.layer.set((leaves[i] as LayerRow).name);
+      current.set((leaves[i] as LayerRow).name);
       return;
     }
   }
@@ -134,7 +141,7 @@ export function createRibbon(session: Session) {
     const context = surface(canvas, width, HEIGHT);
     if (!context) return;
     canvas.style.width = `${width}px`;
-    const colours = new Map(KINDS.map((kind) => [kind as string, theme.color(`--fm-${kind}`)]));
+    const colours = new Map(KINDS.map((kind) => [kind as string, theme.color(`--nbc-${kind}`)]));
     context.translate(SIDE, 0);
     const [first, last] = range() ?? [-1, -1];
     layout.blocks.forEach((block, i) => {
@@ -153,10 +160,10 @@ export function createRibbon(session: Session) {
   function paintMark(context: CanvasRenderingContext2D, row: LayerRow, { x, width }: Block): void {
     const bottom = TOP + BLOCKS + 2;
     if (row.nan || row.inf) {
-      context.fillStyle = theme.color("--fm-nan");
+      context.fillStyle = theme.color("--nbc-nan");
       context.fillRect(x + width / 2 - 2, bottom, 4, 5);
     } else if (row.dead) {
-      context.fillStyle = theme.color("--fm-dead");
+      context.fillStyle = theme.color("--nbc-dead");
       const height = 1 + Math.min(4, Math.sqrt(row.dead / 100) * 5);
       context.fillRect(x, bottom, width, height);
     }

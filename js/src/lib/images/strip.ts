@@ -1,51 +1,44 @@
 // The images as a strip of thumbnails: a radio group, so that arrow keys choose.
 
-import { fill, h, on } from "../lib/dom.ts";
-import { rgbCanvas } from "../lib/picture.ts";
-import type { Images, Session } from "./session.ts";
-import { clamp, imageOf, stride, take } from "./small.ts";
+import { fill, h, on } from "../dom.ts";
+import { clamp, stride, take } from "../small.ts";
+import { type ImageChoice, imageOf, thumbnail } from "./images.ts";
 
-/** One image of the trait `_images` as a small canvas. */
-export function thumbnail(images: Images, index: number): HTMLCanvasElement {
-  const [, height = 1, width = 1] = images.pictures.shape;
-  const size = height * width * 3;
-  return rgbCanvas(images.pictures.data.subarray(index * size, (index + 1) * size), width, height);
-}
-
-export function createStrip(session: Session) {
+export function createStrip({ shell, images, current, onImages }: ImageChoice) {
   const element = h("div", {
-    class: "fm-strip",
+    class: "nbc-strip",
     role: "radiogroup",
     "aria-label": "Images",
     "data-role": "images",
     hidden: true,
   });
 
-  session.on(["images"], build);
-  session.on(["stale"], () => mark(false));
-  const { signal } = session.shell;
+  const { signal } = shell;
+  onImages(build);
+  current.on(() => mark(false));
   on(element, "click", click, signal);
   on(element, "keydown", key, signal);
+  build();
 
   function build(): void {
-    const { images } = session;
-    const names = images?.names ?? [];
+    const all = images();
+    const names = all?.names ?? [];
     element.hidden = names.length < 2;
-    if (!images) return;
+    if (!all) return;
     const one = (name: string, i: number): HTMLElement =>
       h(
         "div",
         { role: "radio", "aria-label": name, title: name, "data-image": i, tabindex: -1 },
-        thumbnail(images, i),
+        thumbnail(all, i),
       );
     fill(element, ...names.map(one));
     mark(false);
   }
 
   function mark(focus: boolean): void {
-    const current = session.image.get();
+    const index = current.get();
     for (const item of element.children as HTMLCollectionOf<HTMLElement>) {
-      const chosen = Number(item.dataset.image) === current;
+      const chosen = Number(item.dataset.image) === index;
       item.setAttribute("aria-checked", String(chosen));
       item.tabIndex = chosen ? 0 : -1;
       if (!chosen) continue;
@@ -58,7 +51,7 @@ export function createStrip(session: Session) {
   function click(event: MouseEvent): void {
     const chosen = imageOf(event);
     if (chosen < 0) return;
-    session.image.set(chosen);
+    current.set(chosen);
     mark(true);
   }
 
@@ -67,10 +60,10 @@ export function createStrip(session: Session) {
     if (by === 0) return;
     take(event);
     const count = element.children.length;
-    const now = session.image.get();
+    const now = current.get();
     // Arrows go round, as in any radio group.
     const to = Math.abs(by) === 1 ? (now + by + count) % count : clamp(now + by, 0, count - 1);
-    session.image.set(to);
+    current.set(to);
     mark(true);
   }
   return { element };

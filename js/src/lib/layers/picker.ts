@@ -1,24 +1,41 @@
 // The layer's name, which is also how to find another one: a combobox after the ARIA pattern.
 
-import { fill, h, on, setProps, text } from "../lib/dom.ts";
-import { plural, shape } from "../lib/format.ts";
-import { colourKind, compact, describeLayer, KINDS, marks } from "./describe.ts";
-import { type LayerRow, spatial } from "./layer_maps.ts";
-import type { Session } from "./session.ts";
-import { box, clamp, span, stride, take, uniqueId } from "./small.ts";
+import { fill, h, on, setProps, text } from "../dom.ts";
+import { plural, shape } from "../format.ts";
+import { box, clamp, span, stride, take, uniqueId } from "../small.ts";
+import {
+  chosen,
+  colourKind,
+  compact,
+  describeLayer,
+  type LayerChoice,
+  type LayerRow,
+  marks,
+  spatial,
+} from "./layer.ts";
+import { createLegend, swatch } from "./legend.ts";
 
-/** Layers of which every word of `query` occurs in name, label, module, kind or shape. */
+/** Layers of which every word of `query` occurs in name, label, module, kind, shape or marks; those
+ * come first whose name is meant: who types "conv2" does not want all of class Conv2d. */
 export function filterLayers(layers: readonly LayerRow[], query: string): LayerRow[] {
-  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-  return layers.filter((row) => {
-    const parts = [row.name, row.label, row.module, row.kind, shape(row.shape), ...marks(row)];
+  const typed = query.trim().toLowerCase();
+  const words = typed.split(/\s+/);
+  /** 0: the name itself; 1: it begins so; 2: it holds the words; 3: another part does; 4: none. */
+  const rank = (row: LayerRow): number => {
+    const names = [row.name.toLowerCase(), row.label.toLowerCase()];
+    if (names.includes(typed)) return 0;
+    if (names.some((name) => name.startsWith(typed))) return 1;
+    if (words.every((word) => names[0]?.includes(word))) return 2;
+    const parts = [...names, row.module, row.kind, shape(row.shape), ...marks(row)];
     const hay = parts.join(" ").toLowerCase();
-    return words.every((word) => hay.includes(word));
-  });
+    return words.every((word) => hay.includes(word)) ? 3 : 4;
+  };
+  const ranked = layers.map((row) => ({ row, place: rank(row) })).filter(({ place }) => place < 4);
+  return ranked.sort((a, b) => a.place - b.place).map(({ row }) => row);
 }
 
-export function createPicker(session: Session) {
-  const count = span("fm-picker-count");
+export function createPicker(choice: LayerChoice) {
+  const count = span("nbc-picker-count");
   const id = uniqueId();
   let found: LayerRow[] = [];
   let active = -1;
@@ -36,15 +53,14 @@ export function createPicker(session: Session) {
     "data-role": "picker",
   });
   const listbox = h("ul", { role: "listbox", id: `${id}-list`, "aria-label": "Layers" });
-  const legend = KINDS.map((kind) =>
-    h("span", null, h("i", { class: `fm-kind fm-kind-${kind}` }), kind),
-  );
-  const foot = box("fm-legend", ...legend, count);
-  const popup = h("div", { class: "fm-popup", hidden: true }, listbox, foot);
-  const chevron = h("span", { class: "fm-chevron", "aria-hidden": "true" });
-  const element = box("fm-picker", input, chevron, popup);
-  session.on(["stale", "layers"], show);
-  const { signal } = session.shell;
+  const foot = box("nbc-picker-foot", createLegend(choice).element, count);
+  const popup = h("div", { class: "nbc-popup", hidden: true }, listbox, foot);
+  const chevron = h("span", { class: "nbc-chevron", "aria-hidden": "true" });
+  const element = box("nbc-picker", input, chevron, popup);
+  const { shell, layers, current } = choice;
+  const { signal } = shell;
+  current.on(show);
+  choice.onLayers(show);
   on(input, "input", type, signal);
   on(input, "keydown", key, signal);
   on(input, "pointerdown", open, signal);
@@ -55,17 +71,18 @@ export function createPicker(session: Session) {
   on(listbox, "click", (event) => choose(optionOf(event)), signal);
   const hover = (event: PointerEvent): void => activate(optionOf(event), false);
   on(listbox, "pointermove", hover, signal);
+  show();
 
   function isOpen(): boolean {
     return !popup.hidden;
   }
 
   function show(): void {
-    const name = session.row?.label ?? session.layer.get();
+    const name = chosen(choice)?.label ?? current.get();
     if (!typed) input.value = name;
     // As wide as the name, within limits: figures beside it must not move far.
     input.style.width = `calc(${clamp(name.length, 12, 40) * 1.05}ch + 40px)`;
-    setProps(input, { title: session.layer.get() });
+    setProps(input, { title: current.get() });
   }
 
   function type(): void {
@@ -92,20 +109,20 @@ export function createPicker(session: Session) {
   }
 
   function refill(): void {
-    const { layers } = session;
-    const name = session.layer.get();
-    found = filterLayers(layers, typed ? input.value : "");
+    const all = layers();
+    found = filterLayers(all, typed ? input.value : "");
     fill(listbox, ...found.map((row, i) => option(row, i)));
-    text(count, `${found.length} of ${plural(layers.length, "layer")}`);
-    const current = found.findIndex((row) => row.name === name);
+    text(count, `${found.length} of ${plural(all.length, "layer")}`);
+    // What was typed means the best match, which need not be the layer that is shown.
+    const shown = typed ? -1 : found.findIndex((row) => row.name === current.get());
     active = -1;
-    activate(current >= 0 ? current : found.findIndex(spatial), true);
+    activate(shown >= 0 ? shown : found.findIndex(spatial), true);
   }
 
   function option(row: LayerRow, i: number): HTMLElement {
     const bad = row.nan > 0 || row.inf > 0;
     const found = marks(row);
-    const part = (name: string, value: string) => span(`fm-opt-${name}`, value);
+    const part = (name: string, value: string) => span(`nbc-opt-${name}`, value);
     return h(
       "li",
       {
@@ -113,16 +130,16 @@ export function createPicker(session: Session) {
         id: `${id}-${i}`,
         "data-index": i,
         "data-layer": row.name,
-        "aria-selected": row.name === session.layer.get() ? "true" : "false",
+        "aria-selected": row.name === current.get() ? "true" : "false",
         "aria-disabled": spatial(row) ? null : "true",
         title: describeLayer(row),
       },
-      h("i", { class: `fm-kind fm-kind-${row.leaf ? colourKind(row.kind) : "block"}` }),
+      swatch(row.leaf ? colourKind(row.kind) : "block"),
       part("name", row.label),
       part("module", row.module),
       part("shape", shape(row.shape)),
       part("count", row.parameters ? compact(row.parameters) : ""),
-      h("span", { class: bad ? "fm-opt-marks fm-bad" : "fm-opt-marks" }, found.join(" · ")),
+      h("span", { class: bad ? "nbc-opt-marks nbc-bad" : "nbc-opt-marks" }, found.join(" · ")),
     );
   }
 
@@ -133,10 +150,10 @@ export function createPicker(session: Session) {
 
   function activate(index: number, scroll: boolean): void {
     if (index === active || index < 0) return;
-    listbox.children[active]?.classList.remove("fm-active");
+    listbox.children[active]?.classList.remove("nbc-active");
     active = index;
     const option = listbox.children[index] as HTMLElement | undefined;
-    option?.classList.add("fm-active");
+    option?.classList.add("nbc-active");
     setProps(input, { "aria-activedescendant": option?.id ?? null });
     if (scroll) option?.scrollIntoView({ block: "nearest" });
   }
@@ -145,7 +162,7 @@ export function createPicker(session: Session) {
     const row = found[index];
     if (!row || !spatial(row)) return;
     close();
-    session.layer.set(row.name);
+    current.set(row.name);
     show();
   }
 

@@ -1,0 +1,198 @@
+"""The kernel's end of the protocol between a widget and its views (see docs/base.md, Messages)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from . import _lanes
+from ._lanes import Ask, Hello, Refused, Seen, Stop
+from ._worker import Cancelled, Job, Worker, cancel_work, worker_for
+
+if TYPE_CHECKING:
+    from ._base import NetworkWidget
+
+_log = logging.getLogger("nbcnnviz")
+T = TypeVar("T")
+
+
+class Endpoint:
+    """Takes a widget's questions on any thread, has them answered by the worker, and replies."""
+
+    def __init__(self, widget: NetworkWidget) -> None:
+        self.epoch = uuid.uuid4().hex
+        """New for each widget object in each kernel: answers of another are not shown."""
+        self._widget = widget
+        self._open = True
+        self._lock = threading.Lock()
+
+    @property
+    def worker(self) -> Worker:
+        """The worker of the widget's network."""
+        return worker_for(self._widget.net)
+
+    def close(self) -> None:
+        """Say nothing from now on, and end the widget's work."""
+        with self._lock:
+            self._open = False
+        cancel_work(self._widget.net, self._widget)
+
+    def receive(self, content: Any, buffers: Any) -> None:
+        """Any thread; returns in milliseconds, never raises."""
+        lanes, net = self._widget._lanes, self._widget._net
+        message = _lanes.parse(content, buffers, self.epoch, lanes)
+        if net is None or message is None:
+            return
+        if isinstance(message, Hello):
+            self.tell("hello", view=message.view)
+        elif isinstance(message, Stop):
+            cancel_work(net, self._widget, long=True)
+        elif isinstance(message, Seen):
+            job = worker_for(net).pending((self.epoch, message.lane))
+            if job is not None:
+                job.seen()
+        elif isinstance(message, Refused):
+            self.tell("reply", status="error", message=message.why, ms=0.0, **_address(message))
+        else:
+            self.tell("ack", **self._address(message))
+            worker_for(net).submit(self._job(message))
+
+    def tell(self, kind: str, blob: bytes | None = None, **content: Any) -> None:
+        """Send a message from any thread; ipykernel hands it to its own sending thread."""
+        with self._lock:
+            if self._open:
+                message = {"type": kind, "epoch": self.epoch, **content}
+                self._widget.send(message, None if blob is None else [blob])
+
+    def compute(self, work: Callable[[Job], T], show: Callable[[int, int], None]) -> T:
+        """Have long work done by the worker and wait for it, here and now.
+
+        The stop key, or any exception of `show`, ends the work at its next step.
+
+        Args:
+            work: runs on the worker, so that it and what the views ask never run together.
+            show: is told of the progress, done and total, on this thread.
+
+        Raises:
+            Cancelled: a view's Stop ended it.
+        """
+        lane, number = self._widget.compute_lane, int(time.time() * 1000)
+        address: dict[str, Any] = {"view": "", "seq": number, "lane": lane}
+        outcome = _Outcome[T]()
+
+        def on_progress(done: int, total: int, left: float | None) -> None:
+            outcome.progress = done, total
+            self.tell("progress", done=done, total=total, left=left, **address)
+
+        def run(job: Job) -> None:
+            status = "cancelled"
+            try:
+                outcome.value = work(job)
+                status = "ok"
+            except BaseException as error:
+                outcome.error = error
+            finally:
+                ms = (time.monotonic() - job.started) * 1e3
+                self.tell("reply", status=status, message="", ms=ms, **address)
+                outcome.done.set()
+
+        job = Job(
+            key=(self.epoch, lane),
+            owner=self._widget,
+            run=run,
+            long=True,
+            on_progress=on_progress,
+            on_partial=lambda blob: self._part(blob, address),
+        )
+        if self.worker.inside() or self._widget._notifying():
+            # To wait for the worker would be to wait for oneself.
+            run(job)
+        else:
+            self.worker.submit(job)
+        try:
+            shown = None
+            while not outcome.done.wait(0.05):
+                if outcome.progress not in (None, shown):
+                    shown = outcome.progress
+                    show(*shown)
+            if outcome.progress not in (None, shown):
+                show(*outcome.progress)
+        except BaseException:
+            job.cancel()
+            # What it has by then may be kept; control goes back in any case.
+            outcome.done.wait(0.5)
+            raise
+        return outcome.result()
+
+    def _address(self, ask: Ask) -> dict[str, Any]:
+        # What becomes of long work concerns every view, whichever asked for it.
+        return {**_address(ask), **({"all": True} if self._long(ask) else {})}
+
+    def _long(self, ask: Ask) -> bool:
+        return self._widget._lanes[ask.lane].long
+
+    def _job(self, ask: Ask) -> Job:
+        address, long = self._address(ask), self._long(ask)
+        return Job(
+            key=(self.epoch, ask.lane) if long else (self.epoch, ask.view, ask.lane),
+            owner=self._widget,
+            long=long,
+            view=ask.view,
+            seq=ask.seq,
+            run=lambda job: self._answer(ask, job),
+            on_progress=lambda done, total, left: self.tell(
+                "progress", done=done, total=total, left=left, **address
+            ),
+            on_partial=lambda blob: self._part(blob, address),
+        )
+
+    def _part(self, blob: bytes, address: dict[str, Any]) -> None:
+        self.tell("reply", blob, status="partial", message="", ms=0.0, **address)
+
+    def _answer(self, ask: Ask, job: Job) -> None:
+        """On the worker thread; whatever happens, the view gets an answer."""
+        started = time.perf_counter()
+        blob, message, status = None, "", "ok"
+        try:
+            if job.cancelled:
+                raise Cancelled
+            blob = getattr(self._widget, f"_lane_{ask.lane}")(job, **ask.args)
+        except Cancelled:
+            status = "cancelled"
+        except BaseException as error:
+            # Also SystemExit: a forward pass that ends the thread must not leave a view waiting.
+            status, message = "error", plain(error)
+            _log.debug("lane %s failed", ask.lane, exc_info=True)
+        ms = (time.perf_counter() - started) * 1e3
+        self.tell("reply", blob, status=status, message=message, ms=ms, **self._address(ask))
+
+
+class _Outcome(Generic[T]):
+    """What became of work on another thread."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.progress: tuple[int, int] | None = None
+        self.value: T
+        self.error: BaseException | None = None
+
+    def result(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def _address(message: Ask | Refused) -> dict[str, Any]:
+    return {"view": message.view, "seq": message.seq, "lane": message.lane}
+
+
+def plain(error: BaseException) -> str:
+    """An error as a sentence for the widget's error line."""
+    text = str(error) or "no further word"
+    if isinstance(error, (ValueError, TypeError, RuntimeError)):
+        return text
+    return f"{type(error).__name__}: {text}"
