@@ -9,6 +9,7 @@ from typing import Any
 
 from . import _moves as moves
 from . import _rules as rules
+from . import _writes as writes
 from ._rules import Call, Rule
 from ._state import Bounds
 
@@ -90,22 +91,28 @@ _KINDS: dict[str, tuple[str, Rule, str]] = {
     ),
 }
 
+DATA = frozenset({"tensor", "as_tensor", "asarray", "frombuffer", "from_numpy"})
+"""Functions that make a tensor of numbers of which nobody can tell where they came from."""
+
 _MOVES: dict[Rule, str] = {
     rules.converted: "contiguous to type type_as float double half bfloat16 clone detach cpu "
     "cuda data alias positive real",
     rules.elementwise: "dropout dropout1d dropout2d dropout3d alpha_dropout "
     "feature_dropout feature_alpha_dropout "
     "gt lt ge le eq ne isnan isfinite isinf logical_not logical_and logical_or bool int long "
-    "copy fill zero bernoulli",
+    "bernoulli",
     moves.permutation: "permute transpose swapaxes swapdims movedim moveaxis t T mT H mH adjoint",
     moves.reshaping: "view reshape flatten unflatten squeeze unsqueeze view_as reshape_as ravel "
     "atleast_2d atleast_3d",
     moves.expansion: "expand expand_as broadcast_to",
     moves.slicing: "getitem",
-    moves.reindexing: "narrow select index_select take_along_dim diagonal",
+    moves.reindexing: "narrow slice select index_select take_along_dim diagonal",
     rules.nothing: "zeros_like ones_like empty_like full_like rand_like randn_like randint_like "
     "new_zeros new_ones new_empty new_full new_tensor",
-    rules.assignment: "setitem copy_ index_copy index_add scatter scatter_add masked_scatter",
+    rules.data: " ".join(DATA),
+    writes.copied: "copy fill zero",
+    writes.assigned: "setitem",
+    writes.scattered: "index_copy index_add index_put scatter scatter_add masked_scatter",
     rules.unknown: "meshgrid topk bucketize nonzero unique",
 }
 
@@ -167,6 +174,7 @@ def describe(function: Any) -> Function:
             return Function(raw, asks=True)
     elif raw in ("__set__", "__delete__", "__bool__", "__int__", "__float__", "__len__"):
         return Function(raw, asks=True)
+    raw = raw.partition(".")[0]  # exported programs call "conv2d.default"
     plain = raw if raw in _TABLE else raw.strip("_")
     plain = _SPELLINGS.get(plain, plain)
     return _TABLE.get(plain) or Function(plain)

@@ -99,11 +99,14 @@ def guess_channels(model: nn.Module) -> tuple[int, tuple[str, ...]]:
 
 def fingerprint(model: nn.Module) -> int:
     """A number below 2**53 that changes with every in-place write and every exchanged part."""
-    facts: list[Any] = [id(module) for module in model.modules()]
-    for tensor in tensors(model):
-        # Tensors made in inference mode count no versions; they cannot be trained either.
-        version = -1 if tensor.is_inference() else tensor._version
-        facts.append((_address(tensor), version, tensor.dtype, tuple(tensor.shape)))
+    facts: list[Any] = []
+    for module in model.modules():
+        facts.append(id(module))
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None:
+                # Tensors made in inference mode count no versions; they cannot be trained either.
+                version = -1 if tensor.is_inference() else tensor._version
+                facts.append((_address(tensor), version, tensor.dtype, tensor.shape))
     return hash(tuple(facts)) & (2**53 - 1)
 
 
@@ -140,6 +143,8 @@ def _find_scores(output: Any) -> Tensor | None:
         usable = output.ndim == 2 and output.shape[1] > 0 and not output.is_complex()
         return output if usable else None
     if isinstance(output, Mapping):
+        if "boxes" in output:
+            return None  # its scores are those of the things it found
         names = [key for key in _SCORES if key in output]
         entries = [output[key] for key in names] or list(output.values())
     elif isinstance(output, Sequence) and not isinstance(output, (str, bytes)):

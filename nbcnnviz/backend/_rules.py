@@ -63,7 +63,10 @@ def pair(value: Any) -> tuple[int, int]:
 
 def unknown(call: Call) -> State:
     """Any function: it sees at most what its arguments see."""
-    return flattened(call.known, call.shape)
+    made, known = flattened(call.known, call.shape), call.known
+    # Where every value sees the same already, as after global pooling, that is no mere bound.
+    certain = len(known) == 1 and known[0].exact and known[0].one_sight
+    return made.but(exact=True) if certain else made
 
 
 def elementwise(call: Call) -> State:
@@ -337,6 +340,6 @@ def linear(call: Call) -> State:
     return fresh(state.uniform().but(shape=call.shape))
 
 
-def assignment(call: Call) -> State:
-    """x.copy_(y) and x[...] = y: what was there and what is put in."""
-    return flattened(call.known, call.shape)
+def data(call: Call) -> State:
+    """torch.tensor(x): a copy of a tensor; of anything else that holds some, who knows what."""
+    return converted(call) if isinstance(call.arg(0, "data"), Tensor) else unknown(call)

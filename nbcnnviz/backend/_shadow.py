@@ -55,7 +55,7 @@ _LEFT_OUT = frozenset(
     }
     | {"_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"}
 )
-_EMPTY = (dict, OrderedDict, set)
+_EMPTY = frozenset({dict, OrderedDict, set})
 # A list of a million words is data; nobody keeps layers in it.
 _LONGEST = 10_000
 # An object of the user's that holds an object that holds a module; deeper lies a framework.
@@ -124,10 +124,11 @@ class _Copier:
             return
         target = body.__dict__
         for key, value in module.__dict__.items():
-            if type(value) in _ATOMS:
+            kind = type(value)
+            if kind in _ATOMS:
                 target[key] = value
-            elif key in _LEFT_OUT or (key.startswith("_") and not value and type(value) in _EMPTY):
-                target[key] = type(value)()
+            elif (kind in _EMPTY and not value and key[0] == "_") or key in _LEFT_OUT:
+                target[key] = kind()
             elif key == "_buffers":
                 target[key] = {name: self.buffer(b) for name, b in value.items()}
             elif key == "_parameters":
@@ -274,7 +275,8 @@ class _Copier:
         inside = getattr(value, "__dict__", None)
         collection = isinstance(value, (Mapping, list))
         known = isinstance(value, (type, Enum, torch.Tensor)) or root in _FOREIGN
-        if known or self.depth >= _DEEPEST or (not collection and not isinstance(inside, dict)):
+        plain = collection or (isinstance(inside, dict) and _is_python(cast(Any, kind)))
+        if known or self.depth >= _DEEPEST or not plain:
             return value
         before, size = self.modules_met, len(self.memo)
         self.depth += 1
@@ -339,6 +341,16 @@ def _slots(kind: type) -> tuple[str, ...]:
         declared = base.__dict__.get("__slots__", ())
         names.extend([declared] if isinstance(declared, str) else declared)
     return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+
+
+@functools.lru_cache(maxsize=512)
+def _is_python(kind: type) -> bool:
+    """Whether an empty body can be made: not of an exception, a string, an array."""
+    try:
+        object.__new__(kind)
+    except TypeError:
+        return False
+    return True
 
 
 def _refuse_lazy(module: nn.Module) -> None:

@@ -74,6 +74,11 @@ class State:
         return seen
 
     @property
+    def one_sight(self) -> bool:
+        """Whether every value of the tensor sees the same part of the image."""
+        return self.which is None and self.sights[0].rows.n == self.sights[0].columns.n == 1
+
+    @property
     def maps(self) -> bool:
         """Whether this is a stack of maps, (N, C, H, W) or (N, H, W, C)."""
         return len(self.shape) == 4 and self.shape[0] == 1 and (self.y, self.x) in _LAYOUTS
@@ -81,6 +86,15 @@ class State:
     @property
     def channels_last(self) -> bool:
         return self.maps and self.y == 1
+
+    def alike(self, other: State) -> bool:
+        """Whether each cell sees what the same cell of the other sees."""
+        if (self.shape, self.y, self.x) != (other.shape, other.y, other.x):
+            return False
+        if self.which is None or other.which is None:
+            return self.which is other.which and self.sights[0].same(other.sights[0])
+        alike = len(self.sights) == len(other.sights) and np.array_equal(self.which, other.which)
+        return alike and all(map(Sight.same, self.sights, other.sights))
 
     def uniform(self) -> State:
         """All channels see what any of them sees."""
@@ -216,8 +230,8 @@ def _fits(state: State, shape: Shape) -> bool:
 
 def tidy(state: State) -> State:
     """Equal sights made one, unused ones dropped."""
-    if state.which is None:
-        return state
+    if state.which is None or not state.which.size:  # no boxes found: no channels
+        return state.uniform()
     kept: list[Sight] = []
     new = np.zeros(len(state.sights), np.int64)
     for index in np.unique(state.which):

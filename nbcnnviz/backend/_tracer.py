@@ -11,33 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.jit import ScriptModule
-from torch.nn.modules import activation, pooling
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
 
-from ._functions import PARTS, Function, bounds
+from ._functions import DATA, PARTS, Function, bounds
+from ._kinds import is_builtin_kind, kind_of
 from ._moves import sliced
 from ._rules import Call, NotDependentError
 from ._state import State, flattened
-from ._walk import Frame, Walk, first_tensor, is_builtin
-
-_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm, nn.CrossMapLRN2d)
-_POOLS = tuple(v for n, v in vars(pooling).items() if isinstance(v, type) and "Pool" in n)
-_ACTS = tuple(
-    v
-    for v in vars(activation).values()
-    if isinstance(v, type) and issubclass(v, nn.Module) and v.__module__ == activation.__name__
-    if v is not nn.MultiheadAttention
-)
-_RESIZES = (nn.Upsample, nn.PixelShuffle, nn.PixelUnshuffle)
-_KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
-    ("conv", (_ConvNd,)),
-    ("norm", _NORMS),
-    ("pool", _POOLS),
-    ("act", _ACTS),
-    ("linear", (nn.Linear, nn.Bilinear)),
-    ("resize", _RESIZES),
-)
+from ._walk import Frame, Walk, first_tensor
+from ._writes import written
 
 
 @dataclass(eq=False)
@@ -89,6 +70,10 @@ class Tracer(Walk):
         """Its state, None for a constant; and whether we know where it came from."""
         entry = self._states.get(id(tensor))
         if entry is not None and entry[0]() is tensor:
+            if entry[1] is None and tensor._base is not None:
+                # A view of a constant into which the image may have been written since.
+                base, clear = self._recall(tensor._base)
+                return (flattened([base], tuple(tensor.shape)), clear) if base else entry[1:]
             return entry[1], entry[2]
         # Otherwise a constant out of some variable, or made by TorchScript, an autograd function.
         return None, id(tensor) in self._weights
@@ -130,7 +115,7 @@ class Tracer(Walk):
         if out is None:
             return result
         if not any(states):
-            clear = all(self._recall(t)[1] for t in tensors)
+            clear = function.name not in DATA and all(self._recall(t)[1] for t in tensors)
             _each_tensor(result, lambda t: self._remember(t, None, clear))
             return result
         call = Call(function.name, raw, args, kwargs, out, tensors, states)
@@ -142,14 +127,16 @@ class Tracer(Walk):
         return result
 
     def _follow(self, frame: Frame, function: Function, call: Call, result: Any) -> None:
-        untouched = function.moves and any(call.out is t for t in call.tensors)
-        if untouched and function.name not in ("copy", "fill", "zero", "setitem"):
+        same = any(call.out is t for t in call.tensors)
+        if same and function.moves and not call.function.__name__.endswith("_"):
             return  # dropout in evaluation mode, contiguous(), to(): the very same tensor
         self._count += 1
         try:
             state = function.rule(call)
         except NotDependentError:
             self._remember(call.out, None)
+            if same:
+                self._tell_base(call, None)
             return
         except (TypeError, ValueError, IndexError, KeyError, AttributeError, RuntimeError):
             # Called in a way the rule does not foresee: an upper bound, and `exact` says so.
@@ -161,18 +148,24 @@ class Tracer(Walk):
             state = state.but(origin=call.known[0].origin)
         _each_tensor(result, lambda t: self._remember(t, _resized(state, t)))
         self._remember(call.out, state)
-        self._tell_base(call, state)
+        if same:
+            self._tell_base(call, state)
         hidden = frame.builtin or (function.name == "pad" and is_builtin_kind(frame))
         if not function.moves and not hidden and call.out.is_floating_point():
             self._found_function(frame, function, call, state)
 
-    def _tell_base(self, call: Call, state: State) -> None:
-        """Writing in place into a slice changes the tensor it is a slice of."""
+    def _tell_base(self, call: Call, state: State | None) -> None:
+        """Writing in place into a view changes the tensor it is a view of."""
         base = call.out._base
-        if base is not None and any(call.out is t for t in call.tensors):
-            old = self._state(base)
-            if old is not None and self._state(base) is not state and base is not call.out:
-                self._remember(base, flattened([old, state], tuple(base.shape)))
+        if base is None:
+            return
+        old = self._state(base)
+        if state is None:  # a constant: the cells there see less now
+            self._remember(base, None if old is None else old.but(exact=False))
+            return
+        before = next(s for t, s in zip(call.tensors, call.states, strict=True) if t is call.out)
+        if before is None or not before.alike(state):
+            self._remember(base, written(base, call.out, state, old))
 
     def _parts(self, call: Call, result: Any) -> None:
         """chunk, split, unbind: each part is a slice."""
@@ -309,16 +302,6 @@ class Tracer(Walk):
                     known.update(self._parameters(child))
             self._sizes[id(module)] = known
         return known
-
-
-def kind_of(module: nn.Module) -> str:
-    """The kind of a module without submodules."""
-    return next((kind for kind, classes in _KINDS if isinstance(module, classes)), "other")
-
-
-def is_builtin_kind(frame: Frame) -> bool:
-    """A variant of one of PyTorch's layers, such as a convolution that pads by itself."""
-    return frame.leaf and (is_builtin(frame.module) or kind_of(frame.module) != "other")
 
 
 def _resized(state: State, tensor: Tensor) -> State:

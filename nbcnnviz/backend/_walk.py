@@ -6,12 +6,13 @@ a function is named "<module call>/<function>#<n>", counted within that call of 
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +56,10 @@ def named_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     while waiting:
         path, module = waiting.pop(0)
         yield path, module
+        if is_builtin(module):
+            continue  # holds numbers and weights
         for key, value in module.__dict__.items():
-            if type(value) in _PLAIN or key.startswith("_"):
+            if key.startswith("_") or type(value) in _PLAIN:
                 continue
             for name, hidden in _inside(value, f"{path}.{key}" if path else key, 3):
                 for inner, part in hidden.named_modules():
@@ -92,7 +95,11 @@ def is_leaf(module: nn.Module) -> bool:
 
 def is_builtin(module: nn.Module) -> bool:
     """A layer of PyTorch's own, also when its weights are parametrised."""
-    kind = type(module)
+    return _is_builtin(cast(Any, type(module)))
+
+
+@functools.lru_cache(maxsize=512)
+def _is_builtin(kind: type) -> bool:
     if kind.__module__ == "torch.nn.utils.parametrize" and kind.__name__.startswith("Param"):
         kind = kind.__mro__[1]
     home = kind.__module__

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerStats:
-    """Figures of one layer's output, over all images given; the first four over finite values."""
+    """Figures of one layer's output, over all images given.
+
+    The first four are taken over the finite values, and NaN where there is not one.
+    """
 
     mean: float
     std: float
@@ -187,7 +190,7 @@ class _Sums:
     def result(self) -> LayerStats:
         facts = self._facts
         count = sum(f.count for f in facts)
-        mean = sum(f.mean * f.count for f in facts) / max(count, 1)
+        mean = sum(f.mean * f.count for f in facts) / count if count else math.nan
         variance = sum((f.variance + (f.mean - mean) ** 2) * f.count for f in facts)
         dead = facts[0].dead
         for other in facts[1:]:
@@ -197,9 +200,9 @@ class _Sums:
         flat = [f.flat for f in facts if f.flat is not None]
         return LayerStats(
             mean=mean,
-            std=math.sqrt(variance / max(count, 1)),
-            minimum=min(f.low for f in facts) if count else 0.0,
-            maximum=max(f.high for f in facts) if count else 0.0,
+            std=math.sqrt(variance / count) if count else math.nan,
+            minimum=min(f.low for f in facts) if count else math.nan,
+            maximum=max(f.high for f in facts) if count else math.nan,
             dead=100 * float(dead.mean()) if dead.size else 0.0,
             saturated=100 * sum(flat) / max(every, 1) if flat else None,
             nan=sum(f.nan for f in facts),

@@ -119,6 +119,8 @@ def _from_file(path: str | os.PathLike[str], name: str) -> Image.Image | Floats:
             f"{name}={text[:80]!r} is a URL, and nothing is fetched from the network; "
             "download the file and give its path"
         )
+    if text and Path(text).is_dir():
+        raise ValueError(f"{name}={text!r} is a folder; give the path of one picture")
     if not Path(text).is_file():
         raise ValueError(f"{name}={text!r}: there is no such file; check the path")
     with Path(text).open("rb") as stream:

@@ -53,8 +53,9 @@ class Layer:
     @property
     def label(self) -> str:
         """For people: "layer1.0.relu (call 2 of 2)"."""
-        path, _, function = self.name.partition("/")
-        text = path.partition("#")[0] if not function else self.name.rpartition("#")[0].strip("/")
+        # A module's own name may hold "/" and "#" too: only a number at the end is ours.
+        path, _, number = self.name.rpartition("#")
+        text = path.strip("/") if path and number.isdigit() else self.name
         return f"{text} (call {self.call} of {self.calls})" if self.calls > 1 else text
 
 
@@ -62,7 +63,9 @@ def trace(net: Network | nn.Module, image: Any = None, *, noops: bool = False) -
     """All layers in call order, found by one forward pass.
 
     A block stands behind the layers it consists of. Functions that a layer of PyTorch's own calls
-    inside are not listed, nor is one that computes just what its custom layer returns.
+    inside are not listed, nor is one that computes just what its custom layer returns. Neither is
+    what goes on inside scripted modules, which take no hooks. The tokens (N, H * W, C) of a
+    transformer are listed, but not as maps: nothing says which of them lies where in the image.
 
     Args:
         net: a `Network` or a bare module.
@@ -176,24 +179,38 @@ def find(layers: Sequence[Layer], name: Any, argument: str = "layer") -> Layer:
         TypeError: `name` is neither a string nor a `Layer`.
         ValueError: there is none; the nearest names are given.
     """
-    if isinstance(name, Layer):
-        name = name.name
-    if not isinstance(name, str):
-        raise TypeError(
-            f"{argument}: a {type(name).__name__}; give the name of a layer, "
-            f"for example {default_layer(layers).name!r}"
-        )
+    example = f", for example {default_layer(layers).name!r}"
+    name = name_of(name, argument, example)
     for layer in layers:
         if layer.name == name:
             return layer
     raise ValueError(f"{argument}={name!r}: {no_such_layer(name, [one.name for one in layers])}")
 
 
+def name_of(layer: Any, argument: str = "layer", example: str = "") -> str:
+    """The name of a layer that was given itself or by name.
+
+    Raises:
+        TypeError: it is neither; `argument` names it.
+    """
+    if isinstance(layer, Layer):
+        return layer.name
+    if not isinstance(layer, str):
+        raise TypeError(
+            f"{argument}: a {type(layer).__name__}; give a layer of net.layers() or its name"
+            f"{example}"
+        )
+    return layer
+
+
 def no_such_layer(name: str, names: Sequence[str]) -> str:
     """Half a sentence that says so and names the nearest ones."""
-    near = difflib.get_close_matches(name, names, 3, 0.5)
-    near += [n for n in names if n.endswith(name) or n.startswith(f"{name}.")][: 3 - len(near)]
-    hint = " or ".join(map(repr, dict.fromkeys(near))) or f"one of {', '.join(names[:5])}, ..."
+    near = [n for n in names if n.endswith(f".{name}") or n.startswith((f"{name}.", f"{name}/"))]
+    near += difflib.get_close_matches(name, names, 3, 0.5)
+    hint = (
+        " or ".join(map(repr, list(dict.fromkeys(near))[:3]))
+        or f"one of {', '.join(names[:5])}, ..."
+    )
     return f"there is no such layer; did you mean {hint}? net.layers() lists all"
 
 

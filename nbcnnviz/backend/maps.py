@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .layers import Layer, name_of, wrap
 from .recorder import record
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 
 
-def feature_maps(net: Network | nn.Module, image: Any, layer: str) -> Tensor:
+def feature_maps(net: Network | nn.Module, image: Any, layer: Layer | str) -> Tensor:
     """What every channel of a layer answers to an image: its output, (C, H, W).
 
     Args:
         net: a `Network` or a bare module.
         image: anything image-like, see `Network.prepare`.
-        layer: a layer's name as `net.layers()` gives it, for example "layer1.0.conv2".
+        layer: as `net.layers()` gives it, or its name, for example "layer1.0.conv2".
 
     Raises:
         ValueError: there is no such layer (the nearest names are given), or it has no maps.
@@ -38,7 +39,8 @@ def feature_maps(net: Network | nn.Module, image: Any, layer: str) -> Tensor:
         >>> maps.ndim
         3
     """
-    return record(net, image, [layer])[layer]
+    name = name_of(layer)
+    return record(net, image, name)[name]
 
 
 @dataclass(frozen=True)
@@ -80,27 +82,27 @@ def channel_statistics(maps: Tensor) -> ChannelStatistics:
     """
     flat = _as_float(maps).flatten(1)
     # (C, H * W); float64 where the sums could lose what three shown digits need
-    finite = torch.isfinite(flat)
-    if bool(finite.all()):
+    low, high, every = _ends(flat)
+    if every:
         mean = flat.mean(1, dtype=torch.float64)
-        variance = flat.var(1, correction=0) if flat.shape[1] else torch.zeros_like(mean)
-        low, high = torch.aminmax(flat, dim=1)
+        variance = (flat - mean.float()[:, None]).square_().mean(1)
+        nan = torch.zeros(len(flat), dtype=torch.int32)
     else:
+        finite = torch.isfinite(flat)
         count = finite.sum(1).clamp(min=1)
         wide = torch.where(finite, flat, 0).double()
         mean = wide.sum(1) / count
         variance = (torch.where(finite, wide - mean[:, None], 0) ** 2).sum(1) / count
-        none = ~finite.any(1)
-        low = torch.where(finite, flat, torch.inf).amin(1).masked_fill(none, 0)
-        high = torch.where(finite, flat, -torch.inf).amax(1).masked_fill(none, 0)
-    zeros = (flat == 0).sum(1)
+        nan = flat.isnan().sum(1).to(torch.int32)
+    # As floats, since adding up truth values takes several times as long.
+    zeros = torch.eq(flat, 0, out=torch.empty_like(flat)).sum(1, dtype=torch.float64)
     return ChannelStatistics(
         mean=_floats(mean),
         minimum=_floats(low),
         maximum=_floats(high),
         variance=_floats(variance),
         sparsity=_floats(zeros / max(flat.shape[1], 1)),
-        nan=flat.isnan().sum(1).to(torch.int32).cpu().numpy(),
+        nan=nan.cpu().numpy(),
         dead=(zeros == flat.shape[1]).cpu().numpy(),
     )
 
@@ -130,25 +132,32 @@ def quantise(maps: Tensor) -> Quantised:
         array([[[  0, 254, 255]]], dtype=uint8)
     """
     maps = _as_float(maps)
-    finite = torch.isfinite(maps)
-    every = bool(finite.all())
-    flat = maps.flatten(1)
-    if every:
-        lo, hi = torch.aminmax(flat, dim=1)
-    else:
-        lo = torch.where(finite, maps, torch.inf).flatten(1).amin(1)
-        hi = torch.where(finite, maps, -torch.inf).flatten(1).amax(1)
-        nothing = lo > hi
-        lo, hi = lo.masked_fill(nothing, 0), hi.masked_fill(nothing, 0)
+    lo, hi, every = _ends(maps.flatten(1))
     # Halved before the subtraction: values of 1e38 and -3e38 are further apart than float32 goes.
     half = hi / 2 - lo / 2
     gain = 254 / half
     # Infinite for a constant map and for one within the smallest normal number: both are flat.
     gain = torch.where(torch.isfinite(gain), gain, 0)[:, None, None]
-    codes = (maps / 2 - lo[:, None, None] / 2) * gain
+    codes = (maps / 2).sub_(lo[:, None, None] / 2).mul_(gain)
     if not every:
         codes = torch.where(maps.isnan(), 255.0, codes.nan_to_num(0, 254, 0).clamp(0, 254))
-    return Quantised(codes.round().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi))
+    return Quantised(codes.round_().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi))
+
+
+def _ends(flat: Tensor) -> tuple[Tensor, Tensor, bool]:
+    """Smallest and largest finite value of each row, 0 where there is none; are all finite?"""
+    if not flat.shape[1]:
+        return flat.new_zeros(len(flat)), flat.new_zeros(len(flat)), True
+    # Two calls: aminmax along a dimension takes many times as long on a CPU.
+    low, high = flat.amin(1), flat.amax(1)
+    # NaN and infinities show in the ends.
+    if bool(torch.isfinite(low).all() and torch.isfinite(high).all()):
+        return low, high, True
+    finite = torch.isfinite(flat)
+    low = torch.where(finite, flat, torch.inf).amin(1)
+    high = torch.where(finite, flat, -torch.inf).amax(1)
+    nothing = low > high
+    return low.masked_fill(nothing, 0), high.masked_fill(nothing, 0), False
 
 
 def reduce_maps(maps: Tensor, side: int = 112) -> tuple[Tensor, int]:
@@ -189,20 +198,21 @@ class Kernels:
     """The convolution has three inputs, so that its kernels are a small colour picture."""
 
 
-def kernels(net: Network | nn.Module, layer: str, channel: int, limit: int = 256) -> Kernels | None:
+def kernels(
+    net: Network | nn.Module, layer: Layer | str, channel: int, limit: int = 256
+) -> Kernels | None:
     """The kernels of one channel of a convolution; None for any other layer.
 
     First-layer filters and dead filters are read from them: Zeiler & Fergus 2014, fig. 6.
 
     Args:
         net: a `Network` or a bare module.
-        layer: the name of a convolution module.
+        layer: a convolution module, as `net.layers()` gives it or by name.
         channel: which of its outputs.
         limit: at most so many kernels, the strongest.
     """
-    from .network import Network
-
-    module = dict(Network.wrap(net).model.named_modules()).get(layer.partition("#")[0])
+    path = name_of(layer).partition("#")[0]
+    module = dict(wrap(net).model.named_modules()).get(path)
     if not isinstance(module, torch.nn.Conv2d) or not 0 <= channel < module.out_channels:
         return None
     group = channel // (module.out_channels // module.groups)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import _model
+from . import _failure, _model
 from ._rng_guard import quiet
 from ._shadow import shadow
 from .custom_preprocess import CustomPreprocess, read_preprocess
@@ -36,7 +36,9 @@ class Network:
     """A model with how to feed it (`preprocess`), how to read it (`labels`) and a run lock.
 
     What is not given is guessed, and said in `assumptions` and in `repr(net)`. The model itself
-    is never changed: its flags, gradients, buffers and hooks stay as they are.
+    is never changed: its flags, gradients, buffers and hooks stay as they are. It runs as a copy of
+    its modules that shares the weights. Your own forward hooks run there too, since they may be
+    part of the computation; what they write to the module or a list they close over stays there.
 
     Args:
         model: any `torch.nn.Module` that takes images (N, C, H, W). `DataParallel` and
@@ -70,9 +72,10 @@ class Network:
         if device is not None:
             self.model.to(torch.device(device))
         channels, notes = _model.guess_channels(self.model)
+        self._guess: Preprocess | None = None
         if preprocess is None:
-            self.preprocess, more = _guess_preprocess(channels)
-            notes += more
+            self._guess, more = _guess_preprocess(channels)
+            self.preprocess, notes = self._guess, notes + more
         else:
             with quiet(self.device):
                 self.preprocess, notes = read_preprocess(preprocess, channels)
@@ -86,7 +89,6 @@ class Network:
         """A Python expression that makes this network again."""
         self.lock = threading.RLock()
         """Held while the network runs."""
-        self._guessed_size = preprocess is None
         self._notes: tuple[str, ...] = notes
         self._classes: int | None = None
 
@@ -268,22 +270,14 @@ class Network:
             torch.set_grad_enabled(grad),
             torch.autocast(device.type, enabled=False),
         ):
+            body = shadow(self.model)
             try:
-                yield shadow(self.model)
-            except RuntimeError as error:
-                if self._guessed_size and "shapes cannot be multiplied" in str(error):
-                    raise ValueError(self._wrong_size()) from error
-                raise
-
-    def _wrong_size(self) -> str:
-        height, width = self.preprocess.size
-        channels = self.preprocess.channels
-        more = "" if channels == 3 else f", channels={channels}"
-        return (
-            "net: its linear layer does not fit what reaches it, so inputs should have another "
-            f"size; {height} x {width} was only guessed. Give "
-            f"nv.Network(model, preprocess=nv.backend.Preprocess(size=(height, width){more}))"
-        )
+                yield body
+            except Exception as error:
+                better = _failure.explained(error, body, self._guess)
+                if better is None:
+                    raise
+                raise better from error
 
     def logits(self, x: Tensor) -> Tensor:
         """The scores (N, classes) for inputs (N, C, H, W).

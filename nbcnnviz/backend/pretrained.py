@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from ._model import guess_channels
 from .custom_preprocess import read_preprocess
 from .network import Network
 from .preprocess import Preprocess
@@ -58,7 +57,8 @@ def from_timm(kind: type[Network], name: str, pretrained: bool, options: dict[st
     model = timm.create_model(name, pretrained=pretrained, **options)
     config = data.resolve_model_data_config(model)
     labels = _timm_labels(data, model) if pretrained else None
-    net = kind(model, preprocess=_timm_preprocess(data, model, config), labels=labels)
+    channels = options.get("in_chans", config["input_size"][0])
+    net = kind(model, preprocess=_timm_preprocess(data, channels, config), labels=labels)
     if not pretrained:
         net._notes += ("The preprocessing is that of timm's own weights; these are random.",)
     given = "" if pretrained else ", pretrained=False"
@@ -107,10 +107,9 @@ def _weights(choices: Any, weights: Any) -> Any:
     return choices[text]
 
 
-def _timm_preprocess(data: Any, model: nn.Module, config: dict[str, Any]) -> Any:
+def _timm_preprocess(data: Any, channels: int, config: dict[str, Any]) -> Any:
     """timm's transforms; with `in_chans` every channel gets the average of mean and std."""
     transform = data.create_transform(**config)
-    channels, _ = guess_channels(model)
     if channels == len(config["mean"]):
         return transform
     made, _ = read_preprocess(transform, len(config["mean"]))

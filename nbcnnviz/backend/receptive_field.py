@@ -195,7 +195,7 @@ def _merge_affine(a: Axis, b: Axis) -> Affine | None:
     return None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReceptiveField:
     """What the cells of a layer can see of the image, in pixels of what the network is fed.
 
@@ -240,6 +240,13 @@ class ReceptiveField:
             columns.intervals,
             exact,
         )
+
+    def __repr__(self) -> str:
+        most = "" if self.exact else "at most "
+        parts = [f"sees {most}{self.size[0]} x {self.size[1]}"]
+        if self.stride is not None and self.offset is not None:
+            parts += [f"stride {self.stride}", f"offset {self.offset}"]
+        return f"ReceptiveField({', '.join(parts)})"
 
     def box(self, y: int, x: int) -> tuple[int, int, int, int]:
         """The pixels that cell (y, x) can see: top, left, bottom, right, the latter exclusive.

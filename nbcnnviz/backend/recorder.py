@@ -14,7 +14,7 @@ from . import _tracer, layers
 from ._functions import Function
 from ._tracer import Found, as_maps
 from ._walk import Frame, Walk, first_tensor, named_modules
-from .layers import Layer, wrap
+from .layers import Layer, name_of, wrap
 
 if TYPE_CHECKING:
     from .network import Network
@@ -75,7 +75,7 @@ class Recorder(Walk):
     ) -> None:
         super().__init__(module)
         self._last = {n.name: n.channels_last for n in names if isinstance(n, Layer)}
-        self.names = [n.name if isinstance(n, Layer) else n for n in names]
+        self.names = [name_of(n) for n in names]
         self.functions = any("/" in name for name in self.names)
         self._keep_graph = keep_graph
         self._stop_early = stop_early
@@ -149,9 +149,9 @@ class Recorder(Walk):
             raise ValueError(f"layer={missing[0]!r}: the network did not call it for this input")
         return output
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, layer: Layer | str) -> Any:
         """What a layer put out: a tensor, an `Activation` with `keep_graph`."""
-        return self._kept[name]
+        return self._kept[name_of(layer)]
 
     def __enter__(self) -> Recorder:
         super().__enter__()
@@ -163,7 +163,10 @@ class Recorder(Walk):
 
 
 class Recording(Mapping[str, Tensor]):
-    """Maps (C, H, W) by layer name. The network runs when it is first read or entered."""
+    """Maps (C, H, W) by layer name. The network runs when it is first read or entered.
+
+    A `Layer` will do for its name: `maps[layer]`, `layer in maps`.
+    """
 
     def __init__(self, net: Network, image: Any, names: Sequence[str]) -> None:
         self._net = net
@@ -172,7 +175,8 @@ class Recording(Mapping[str, Tensor]):
         self._maps: dict[str, Tensor] | None = None
         self._closed = False
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, layer: Layer | str) -> Tensor:
+        name = layer.name if isinstance(layer, Layer) else layer
         if name not in self._names:
             raise KeyError(name)
         return self._run()[name]
@@ -208,11 +212,12 @@ def record(
 
     The pass is broken off after the last of the layers, and each map is a copy. The first time
     that a network sees an input of this size, the same pass finds its layers and runs to the end.
+    Forward hooks of your own run as well, on a copy of the modules (see `Network`).
 
     Args:
         net: a `Network` or a bare module.
         image: anything image-like, see `Network.prepare`.
-        layers: one or several, by name as `net.layers()` gives them.
+        layers: one or several, as `net.layers()` gives them or by name.
 
     Raises (when read or entered):
         ValueError: no such layer (the nearest names are given), or one without maps.
@@ -223,11 +228,8 @@ def record(
         ...     maps["conv1"].ndim
         3
     """
-    chosen = [layers] if isinstance(layers, Layer | str) else list(layers)
-    for each in chosen:
-        if not isinstance(each, Layer | str):
-            raise TypeError(f"layers: a {type(each).__name__}; give names of layers")
-    return Recording(wrap(net), image, [c.name if isinstance(c, Layer) else c for c in chosen])
+    chosen = [layers] if isinstance(layers, Layer | str) else layers
+    return Recording(wrap(net), image, [name_of(each, "layers") for each in chosen])
 
 
 def _record(net: Network, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:

@@ -296,6 +296,44 @@ def conv(**options: Any) -> Callable[[Tensor], Tensor]:
     return lambda x: F.conv2d(x, CONV.to(x.dtype), **options)
 
 
+def batched(x: Tensor) -> Tensor:
+    """Each image copied into the corner of a larger one, as detection networks do."""
+    larger = x.new_zeros(len(x), 3, x.shape[2] + 5, x.shape[3] + 4)
+    for image, place in zip(x, larger, strict=True):
+        place[:, : x.shape[2], : x.shape[3]].copy_(image)
+    return larger
+
+
+def framed(x: Tensor) -> Tensor:
+    """Index assignment: a frame of constants around it."""
+    larger = x.new_ones(len(x), 3, x.shape[2] + 3, x.shape[3] + 3)
+    larger[..., 2:-1, 1:-2] = x
+    return larger
+
+
+def spread(x: Tensor) -> Tensor:
+    """Every second row and third column of a larger one."""
+    larger = x.new_zeros(len(x), 3, 2 * x.shape[2], 3 * x.shape[3])
+    larger[:, :, 1::2, ::3] = x
+    return larger
+
+
+def patched(x: Tensor) -> Tensor:
+    """Only some rows are written to, twice, by in-place functions on views."""
+    larger = x.new_zeros(len(x), 3, x.shape[2] + 2, x.shape[3])
+    larger[:, :, 1:-1].add_(x)
+    larger[:, :2, 3:9].mul_(x[:, :2, :6])
+    return larger
+
+
+def clipped(x: Tensor) -> Tensor:
+    """Negative values replaced, by a mask."""
+    y = x.clone()
+    y[y < 0] = 0
+    y[:, 0].relu_()
+    return y * x.flip(3)
+
+
 CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
     "dilated": (conv(dilation=2, padding=1), conv(dilation=3, padding=3, stride=2)),
     "asymmetric": (conv(stride=(1, 3), padding=(2, 0)), conv(padding="same", dilation=(1, 2))),
@@ -371,6 +409,23 @@ CHAINS: dict[str, tuple[Callable[[Tensor], Tensor], ...]] = {
         lambda x: torch.cat([x, torch.linspace(0, 1, x.shape[3]).expand_as(x[:, :1])], 1)[:, :3],
         conv(),
     ),
+    "channel attention": (
+        conv(),
+        lambda x: (
+            x
+            * F.conv1d(x.mean((2, 3))[:, None], CONV[:1, :1, 0].to(x.dtype), padding=1)
+            .sigmoid()
+            .view(len(x), -1, 1, 1)
+        ),
+        conv(),
+    ),
+    "copied into a larger one": (conv(), batched, conv(stride=2)),
+    "assigned to a slice": (framed, conv(padding=1), framed, conv()),
+    "assigned with a step": (conv(), spread, conv()),
+    "written to a part": (conv(padding=1), patched, conv()),
+    "out": (conv(), lambda x: torch.add(x, 1, out=torch.empty_like(x)), conv()),
+    "copied whole": (conv(), lambda x: torch.empty_like(x).copy_(x), conv()),
+    "filled": (conv(), lambda x: torch.cat([x, x.clone().zero_()], 1)[:, 1:4], conv()),
     "new zeros": (conv(), lambda x: torch.cat([x, torch.zeros_like(x)], 1)[:, 1:4], conv()),
 }
 

@@ -113,10 +113,21 @@ def test_nan_and_infinity_are_counted_and_left_out_of_the_figures() -> None:
     assert (one.minimum, one.maximum, one.mean) == (33, 48, rest.mean())
     assert one.std == pytest.approx(rest.std())
     nothing = layer_stats(Network(Steps(conv(), lambda x: x * torch.nan)), image)["/mul#1"]
-    assert nothing.nan == 3 * 2 * 2 and nothing.mean == nothing.minimum == nothing.maximum == 0
+    assert nothing.nan == 3 * 2 * 2 and nothing.dead == 0
+    figures = nothing.mean, nothing.std, nothing.minimum, nothing.maximum
+    assert all(map(math.isnan, figures))
     huge = layer_stats(Network(Steps(lambda x: x * 1e36, lambda x: x + 0)), image)["/add#1"]
     assert huge.inf == 0 and math.isfinite(huge.std)
     assert huge.std == pytest.approx(1e36 * np.arange(1.0, 49).std(), rel=1e-4)
+
+
+def test_an_image_that_gives_nothing_but_nan_does_not_spoil_the_figures_of_the_others() -> None:
+    model = Steps(lambda x: x + torch.where(x.mean() > 1, torch.nan, 0))
+    net, tame, wild = Network(model), X - X.mean(), X - X.mean() + 2
+    alone, both = (layer_stats(net, images)["/add#1"] for images in (tame, [tame, wild]))
+    assert both.nan == X.numel() and alone.nan == 0
+    assert (both.mean, both.std) == (alone.mean, alone.std)
+    assert (both.minimum, both.maximum) == (alone.minimum, alone.maximum)
 
 
 def test_layers_and_figures_come_from_one_pass() -> None:

@@ -338,7 +338,7 @@ def test_integer_tensors_are_pictures(dtype: torch.dtype) -> None:
 
 ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "missing file": ("no/such.png", ValueError, r"^image='no/such.png': there is no such file"),
-    "folder": (".", ValueError, "no such file"),
+    "folder": (".", ValueError, r"^image='\.' is a folder; give the path of one picture"),
     "empty path": ("", ValueError, "no such file"),
     "URL": ("https://example.org/cat.png", ValueError, "URL.*download the file"),
     "upper-case URL": ("HTTP://example.org/cat.png", ValueError, "URL"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ import torchvision
 from models import MODELS, Perceptron, Steps, conv, make
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision.models import detection
 
 from nbcnnviz.backend.layers import Layer, default_layer, find, trace
 from nbcnnviz.backend.network import Network
+from nbcnnviz.backend.recorder import record
 
 X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
@@ -249,6 +252,22 @@ def test_what_runs_out_of_sight_is_followed_all_the_same() -> None:
     assert [one.name for one in trace(Network(direct), X)] == ["/conv2d#1", "/conv2d#2"]
 
 
+@pytest.mark.parametrize("name", ["in place", "functional", "skip", "channels last"])
+def test_exported_programs_have_the_layers_of_their_source(name: str) -> None:
+    model = make(name).eval()
+    program = torch.export.export(model, (X,)).module()
+    layers = [one for one in trace(Network(program), X) if one.leaf]
+    source = [one for one in trace(Network(model), X) if one.leaf]
+    # A module's place is lost, but not what it does.
+    assert [one.shape for one in layers] == [one.shape for one in source]
+    for one, other in zip(layers, source, strict=True):
+        assert (one.field is None) == (other.field is None)
+        if one.field is not None:
+            assert one.field.exact and one.field.rows.tolist() == other.field.rows.tolist()
+    last = [one for one in layers if one.spatial][-1]
+    assert record(Network(program), X, last)[last].shape == last.shape
+
+
 def squared(x: Tensor) -> Tensor:
     return x * x
 
@@ -258,6 +277,72 @@ def test_constants_out_of_nowhere_are_no_image() -> None:
     layers = trace(Network(Steps(lambda x: x - mean.view(1, 3, 1, 1), conv())), X)
     assert all(layer.field.exact for layer in layers)
     assert layers[-1].field.size == (3, 3)
+
+
+OBSCURE: dict[str, Callable[[Tensor], Tensor]] = {
+    "list": lambda x: torch.tensor(x.tolist()),
+    "numpy": lambda x: torch.from_numpy(x.numpy() * 2),
+    "parts": lambda x: torch.stack([torch.tensor(part.tolist()) for part in x.unbind(1)], 1),
+    "scattered": lambda x: x.new_zeros(x.shape).index_copy_(1, torch.arange(3), x),
+    "indices": lambda x: assigned(x, (slice(None), torch.tensor([2, 0, 1]))),
+    "an older view": lambda x: viewed(x),
+}
+
+
+def assigned(x: Tensor, index: Any) -> Tensor:
+    blank = torch.zeros_like(x)
+    blank[index] = x
+    return blank
+
+
+def viewed(x: Tensor) -> Tensor:
+    blank = torch.zeros_like(x[0])
+    view = blank[None]
+    blank.copy_(x[0])
+    return view
+
+
+@pytest.mark.parametrize("name", list(OBSCURE))
+def test_where_the_image_is_lost_sight_of_layers_are_listed_with_an_upper_bound(name: str) -> None:
+    model = Steps(conv(padding=1), OBSCURE[name], nn.MaxPool2d(2), conv())
+    layers = trace(Network(model), X)
+    assert [one.kind for one in layers] == ["conv", "pool", "conv"]
+    assert [one.field.exact for one in layers] == [True, False, False]
+    assert layers[-1].field.rows.tolist() == [[0, 16]] * 6
+
+
+DETECTION: dict[str, Callable[[], nn.Module]] = {
+    "faster r-cnn": lambda: detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96
+    ),
+    "retinanet": lambda: detection.retinanet_resnet50_fpn(
+        weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=96
+    ),
+    "ssdlite": lambda: detection.ssdlite320_mobilenet_v3_large(
+        weights=None, weights_backbone=None, num_classes=3
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(DETECTION))
+def test_detection_networks(name: str) -> None:
+    """Their images are copied into a larger tensor before the first convolution."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = DETECTION[name]()
+    net, image = Network(model), torch.rand(3, 64, 80)
+    layers = {one.name: one for one in trace(net, image)}
+    convolutions = {path for path, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    assert len(convolutions) > 50 and convolutions <= {path.partition("#")[0] for path in layers}
+    maps = [one for one in layers.values() if one.spatial]
+    assert all(one.field.exact for one in maps)
+    last = [one for one in maps if one.name.startswith("backbone")][-1]
+    assert record(net, image, last)[last].shape == last.shape
+
+
+def test_a_tensor_without_channels_is_followed() -> None:
+    model = Steps(conv(), lambda x: torch.cat([x, x[:, :0]], 1), lambda x: x[:, :0], torch.relu)
+    assert trace(Network(model), X)[-1].shape == (0, 14, 14)
 
 
 def test_hooks_of_the_tracer_leave_no_trace_of_their_own() -> None:
@@ -283,7 +368,11 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
         ValueError, match=r"layer='conv3': .* did you mean 'conv[12]' or 'conv[12]'"
     ):
         find(layers, "conv3")
-    with pytest.raises(TypeError, match="layer: a int; give the name of a layer"):
+    block = trace(Network(nn.Sequential(nn.Conv2d(3, 3, 1), make("skip"))), X)
+    with pytest.raises(ValueError, match=r"did you mean '1\.conv1' or"):
+        find(block, "conv1")
+    match = r"layer: a int; give a layer of net.layers\(\) or its name, for example 'relu'"
+    with pytest.raises(TypeError, match=match):
         find(layers, 3)
     assert find(layers, layers[2]) is find(layers, "relu") is layers[2]
 

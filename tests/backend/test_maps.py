@@ -159,6 +159,22 @@ def test_no_kernels(convolutions, layer, channel):
     assert kernels(convolutions, layer, channel) is None
 
 
+def test_a_layer_will_do_for_its_name(convolutions):
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    layer = next(one for one in backend.trace(convolutions, image) if one.name == "grouped")
+    named = backend.feature_maps(convolutions, image, "grouped")
+    assert torch.equal(backend.feature_maps(convolutions, image, layer), named)
+    np.testing.assert_array_equal(
+        kernels(convolutions, layer, 5).weights, kernels(convolutions, "grouped", 5).weights
+    )
+    for call in (
+        lambda: backend.feature_maps(convolutions, image, 3),
+        lambda: kernels(convolutions, None, 0),
+    ):
+        with pytest.raises(TypeError, match=r"^layer: a .* give a layer of net\.layers"):
+            call()
+
+
 def test_feature_maps_are_a_plain_hooks(convolutions):
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     seen = []

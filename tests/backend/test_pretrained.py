@@ -78,6 +78,11 @@ def test_from_timm_with_other_channels(channels: int) -> None:
     assert len(net.predict(array)) == 5
 
 
+def test_a_first_convolution_that_does_not_read_the_image_itself() -> None:
+    net = Network.from_timm("tresnet_m", pretrained=False)  # rearranges 3 channels to 48 first
+    assert net.preprocess.channels == 3 and len(net.predict(photo(60, 50), 2)) == 2
+
+
 def test_timm_labels_are_imagenets() -> None:
     labels = pretrained._timm_labels(timm.data, timm.create_model("resnet10t"))
     assert labels is not None and len(labels) == 1000

@@ -217,6 +217,19 @@ def test_a_box_outside_the_maps_is_refused() -> None:
         layers[0].field.box(8, 0)
 
 
+def test_it_is_shown_in_a_line() -> None:
+    layers = layers_of(torchvision.models.resnet18(weights=None), torch.zeros(1, 3, 64, 64))
+    shown = {layer.name: repr(layer.field) for layer in layers}
+    assert shown["maxpool"] == "ReceptiveField(sees 11 x 11, stride (4, 4), offset (-5, -5))"
+    assert shown["fc"] == "None" and len(repr(layers[0])) < 250
+    added = next(
+        one
+        for one in layers_of(make("attention"), torch.zeros(1, 3, 16, 16))
+        if one.kind == "merge"
+    )
+    assert repr(added.field).startswith("ReceptiveField(sees at most ")
+
+
 def test_what_reads_nothing_but_padding_sees_nothing() -> None:
     axis = Axis.identity(4).window(10, 1, 1, 3)
     assert axis.intervals.tolist()[:4] == [[0, 0]] * 3 + [[0, 1]]

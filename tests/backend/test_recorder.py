@@ -120,6 +120,19 @@ def test_layers_in_plain_lists_are_recorded() -> None:
     assert torch.equal(maps["layers.0"].relu(), maps["layers.1"])
 
 
+def test_a_layer_will_do_for_its_name() -> None:
+    net = Network(make("channels last"))
+    layers = {one.name: one for one in trace(net, X)}
+    maps = record(net, X, (layers["norm"], "fc1"))
+    assert list(maps) == ["norm", "fc1"]
+    assert layers["fc1"] in maps and layers["conv"] not in maps and 3 not in maps
+    assert maps[layers["norm"]] is maps["norm"]
+    assert torch.equal(record(net, X, layers["norm"])["norm"], maps["norm"])
+    with net.evaluating() as body, Recorder(body, [layers["norm"]]) as recorder:
+        recorder.run(X)
+    assert torch.equal(recorder[layers["norm"]][0], maps["norm"])
+
+
 class Explodes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise AssertionError("the pass should have ended before")

@@ -68,6 +68,7 @@ def test_outputs_of_every_kind(wrap: Callable[[Tensor, Tensor], Any]) -> None:
         (lambda a, b: "text", "a str"),
         (lambda a, b: {}, "a dict"),
         (lambda a, b: a[:, :0], "a tensor 1 x 0"),
+        (lambda a, b: [{"boxes": a, "labels": a[0].int(), "scores": a[0]}], "a list"),
     ],
 )
 def test_outputs_that_are_no_scores(wrap: Callable[[Tensor, Tensor], Any], what: str) -> None:

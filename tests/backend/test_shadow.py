@@ -13,6 +13,7 @@ from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -307,3 +308,26 @@ def test_torchvision_models_compute_the_same(name: str) -> None:
     with torch.no_grad():
         body = shadow(model)
         assert torch.equal(body(x), copy.deepcopy(model).eval()(x))
+
+
+class Holds(nn.Module):
+    """Keeps objects of which no empty body can be made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.error = ValueError("kept")
+        self.error.module = self.conv  # type: ignore[attr-defined]
+        self.number = np.float64(2)
+        self.name = type("Name", (str,), {})("conv")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x) * self.number
+
+
+def test_exceptions_and_strings_among_the_attributes_are_shared() -> None:
+    model = Holds()
+    body = shadow(model)
+    assert body.error is model.error and body.name is model.name
+    with torch.no_grad():
+        assert torch.equal(body(X), model(X))
