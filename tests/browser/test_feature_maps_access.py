@@ -275,5 +275,7 @@ def test_a_grid_as_screen_readers_know_it(keyboard):
 
 
 def test_the_hosts_shortcuts_are_kept_off(keyboard):
-    """JupyterLab deletes a cell on "d d": not while the keyboard is in here."""
-    assert keyboard.view.root.get_attribute("data-lm-suppress-shortcuts") == "true"
+    """JupyterLab deletes a cell on "d d" and moves on at an arrow: not while the keys are ours."""
+    for element in (keyboard.view.ribbon, keyboard.view.grid, keyboard.view.root):
+        element.focus()
+        assert element.get_attribute("data-lm-suppress-shortcuts") == "true"

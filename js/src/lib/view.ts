@@ -8,7 +8,7 @@
 import "./base.css";
 import { Channel } from "./channel.ts";
 import { type Packed, unpack } from "./codec.ts";
-import { atEnd, FAILED, h, nearest, on } from "./dom.ts";
+import { atEnd, FAILED, h, nearest, on, setProps } from "./dom.ts";
 import { createFooter } from "./footer.ts";
 import { createHeader } from "./header.ts";
 import type { Model, State } from "./messages.ts";
@@ -29,6 +29,9 @@ export interface Trait<T> {
   on(fn: (value: T) => void): void;
 }
 
+/** What Lumino, under JupyterLab and Notebook 7, calls an element whose keys are its own. */
+const HANDS_OFF = "data-lm-suppress-shortcuts";
+
 /** Busy is shown only after this long, so that quick answers do not flicker. */
 const BUSY_MS = 150;
 
@@ -40,9 +43,7 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
     class: "nbcnnviz",
     "data-widget": name,
     "data-state": "idle",
-    // JupyterLab's one-letter commands must not fire while the keyboard is in here; tabindex
-    // lets a click anywhere in the widget take the keyboard.
-    "data-lm-suppress-shortcuts": "true",
+    // A click anywhere in the widget takes the keyboard.
     tabindex: -1,
   });
   const body = h("div", { class: "nbc-body" });
@@ -60,6 +61,10 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
   const stop = () => channel.stop();
   const footer = createFooter({ saved: channel.saved, stop, onError: showState }, signal);
   root.append(header.element, banner, body, footer.element, header.panel);
+  // The notebook's commands on single keys must not fire while the keyboard is in here. The mark
+  // has to be on the very element: a selector that matches it is found before one of its ancestors.
+  const mark = ({ target }: Event) => setProps(target as Element, { [HANDS_OFF]: "true" });
+  on(root, "focusin", mark, signal);
   on(root, FAILED, (event) => failed(event.detail), signal);
   el.append(root);
   const chosen = () => model.get("theme");
