@@ -16,16 +16,18 @@ if TYPE_CHECKING:
     from .backend.network import Network as Network
     from .samples import sample_image as sample_image
     from .widgets.feature_maps import FeatureMaps as FeatureMaps
+    from .widgets.occlusion import Occlusion as Occlusion
 
 __version__ = "0.1.0"
 
 _HOME = {
     "FeatureMaps": ".widgets.feature_maps",
     "Network": ".backend.network",
+    "Occlusion": ".widgets.occlusion",
     "sample_image": ".samples",
 }
 
-__all__ = ["FeatureMaps", "Network", "__version__", "backend", "sample_image"]
+__all__ = ["FeatureMaps", "Network", "Occlusion", "__version__", "backend", "sample_image"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ work: a sweep of a minute does it between two of its steps.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _IDLE_SECONDS = 10.0
+_EXIT_SECONDS = 3.0
 _UNSEEN_SECONDS = 2.0
 """After this long the next partial result goes out although nobody has seen the last."""
 _log = logging.getLogger("nbcnnviz")
@@ -164,6 +166,13 @@ class Worker:
                     job.cancel()
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """Stop everything; what waits is forgotten."""
+        with self._changed:
+            self._waiting.clear()
+            for job in self._running:
+                job.cancel()
+
     def join(self, timeout: float = 10.0) -> bool:
         """Wait until nothing waits or runs; False when that took longer than `timeout`."""
         with self._changed:
@@ -223,6 +232,19 @@ class Worker:
             self._running.remove(job)
             self._changed.notify_all()
 
+
+def _end() -> None:
+    """Let what runs come to its end: C++ aborts a process whose threads it still runs."""
+    with _workers_lock:
+        workers = list(_workers.values())
+    deadline = time.monotonic() + _EXIT_SECONDS
+    for worker in workers:
+        worker.close()
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+
+
+atexit.register(_end)
 
 _workers: weakref.WeakKeyDictionary[Any, Worker] = weakref.WeakKeyDictionary()
 # Garbage collection may close a widget, and so come here again, at any moment.

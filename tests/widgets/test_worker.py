@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -231,3 +233,21 @@ def test_one_worker_per_network_and_it_does_not_keep_the_network():
     del net
     gc.collect()
     assert held() is None
+
+
+def test_a_process_that_ends_in_the_middle_of_work_ends_well():
+    code = (
+        "import threading, torch\n"
+        "from nbcnnviz.widgets._worker import Job, worker_for\n"
+        "class Thing: pass\n"
+        "thing, begun = Thing(), threading.Event()\n"
+        "def work(job):\n"
+        "    begun.set()\n"
+        "    for _ in range(40):\n"
+        "        torch.nn.functional.conv2d(torch.zeros(1, 8, 200, 200), torch.zeros(8, 8, 5, 5))\n"
+        "    print('done')\n"
+        "worker_for(thing).submit(Job(key=1, owner=1, run=work))\n"
+        "begun.wait()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
