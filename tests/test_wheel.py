@@ -22,8 +22,10 @@ import nbcnnviz
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLES = {
-    f"nbcnnviz/static/{name}" for name in ("feature_maps.js", "feature_maps.css", "standalone.js")
-}
+    f"nbcnnviz/static/{stem}.{kind}"
+    for stem in ("feature_maps", "occlusion")
+    for kind in ("js", "css")
+} | {"nbcnnviz/static/standalone.js"}
 SHIPPED = BUNDLES | {
     "nbcnnviz/__init__.py",
     "nbcnnviz/py.typed",
@@ -161,6 +163,13 @@ def test_the_wheel_displays_in_an_environment_of_its_own(wheel, tmp_path):
     assert shown["esm"] > 1000 and shown["css"] > 100
 
 
+def test_the_server_extension_is_on_where_the_wheel_is_installed(wheel, tmp_path):
+    environment(tmp_path / "venv", wheel)
+    settings = tmp_path / "venv/etc/jupyter/jupyter_server_config.d/nbcnnviz.json"
+    extensions = json.loads(settings.read_text())["ServerApp"]["jpserver_extensions"]
+    assert extensions == {"nbcnnviz.server": True}
+
+
 def test_the_sdist_installs_without_node(sdist, tmp_path):
     nothing = without_node(tmp_path / "nothing")
     python = environment(tmp_path / "venv", sdist, path=nothing)
@@ -169,7 +178,7 @@ def test_the_sdist_installs_without_node(sdist, tmp_path):
 
 def test_sources_without_javascript_and_without_node_say_what_to_do(tree, tmp_path):
     bare = tmp_path / "bare"
-    for name in ("nbcnnviz", "js"):
+    for name in ("nbcnnviz", "js", "etc"):
         for path in (tree / name).rglob("*"):
             if path.is_file() and "static" not in path.parts:
                 copy = bare / path.relative_to(tree)

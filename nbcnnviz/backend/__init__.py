@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .doctor import LayerStats as LayerStats
     from .doctor import layer_stats as layer_stats
+    from .fill import filled as filled
     from .images import load_image as load_image
     from .layers import Layer as Layer
     from .layers import trace as trace
@@ -25,14 +26,20 @@ if TYPE_CHECKING:
     from .maps import reduce_maps as reduce_maps
     from .network import Network as Network
     from .network import Prediction as Prediction
+    from .occlusion import Brush as Brush
+    from .occlusion import Sweep as Sweep
+    from .occlusion import occlude as occlude
+    from .occlusion import occlusion_sweep as occlusion_sweep
     from .preprocess import Preprocess as Preprocess
     from .receptive_field import ReceptiveField as ReceptiveField
     from .recorder import Recorder as Recorder
     from .recorder import Recording as Recording
     from .recorder import record as record
+    from .target import Target as Target
 
 _HOMES = {
     "doctor": ("LayerStats", "layer_stats"),
+    "fill": ("filled",),
     "images": ("load_image",),
     "layers": ("Layer", "trace"),
     "maps": (
@@ -46,13 +53,16 @@ _HOMES = {
         "reduce_maps",
     ),
     "network": ("Network", "Prediction"),
+    "occlusion": ("Brush", "Sweep", "occlude", "occlusion_sweep"),
     "preprocess": ("Preprocess",),
     "receptive_field": ("ReceptiveField",),
     "recorder": ("Recorder", "Recording", "record"),
+    "target": ("Target",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Brush",
     "ChannelStatistics",
     "Kernels",
     "Layer",
@@ -64,11 +74,16 @@ __all__ = [
     "ReceptiveField",
     "Recorder",
     "Recording",
+    "Sweep",
+    "Target",
     "channel_statistics",
     "feature_maps",
+    "filled",
     "kernels",
     "layer_stats",
     "load_image",
+    "occlude",
+    "occlusion_sweep",
     "quantise",
     "record",
     "reduce_maps",

@@ -1,0 +1,394 @@
+"""Two ways to run a network on images of which a window is hidden: plain and incremental."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from . import _model
+from ._batches import chunks
+from ._pace import Pace, free, is_out_of_memory
+from ._sweep import Grid
+from .layers import Layer, known_layers
+from .recorder import Recorder
+from .target import Target
+
+if TYPE_CHECKING:
+    from .incremental import Engine
+    from .network import Network
+
+ENGINES = ("auto", "incremental", "plain")
+PRECISIONS = ("float32", "bfloat16")
+
+_FEW = "So few positions need no engine."
+"""Said of sweeps that consist of the first level alone."""
+_WAIT = 0.5
+"""Seconds from which on a first level, one by one, takes longer than to make an engine ready."""
+_PIXELS = 16 * 224 * 224
+"""In a batch, at most: the maps of large networks take some 50 bytes per pixel and channel."""
+_AGREE = {"float32": 1e-3, "bfloat16": 0.2}
+"""How far an image's scores may be off within a batch, relative to the largest."""
+_MOST = 256
+"""Images in a batch, at most."""
+
+
+class Answer(NamedTuple):
+    """What a network said to a batch, on the CPU."""
+
+    logits: Tensor
+    """(B, classes); no classes if the network has none."""
+    units: Tensor | None
+    """(B,) activations of the unit, if one is measured."""
+
+
+class Windows:
+    """The hidden windows of a sweep as patches that are all of one size.
+
+    A window that is clipped at the edge gets its full size by reaching further inside, where the
+    patch shows the image itself.
+    """
+
+    def __init__(self, grid: Grid, x: Tensor, fill: Tensor) -> None:
+        self.grid = grid
+        self.x = x
+        self._fill = fill
+
+    def corners(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Tops and lefts of the patches at some positions, (B,) each."""
+        corners = [self.grid.corner(number) for number in numbers]
+        tops, lefts = torch.tensor(corners, device="cpu").T
+        return tops, lefts
+
+    def patches(self, numbers: Sequence[int]) -> Tensor:
+        """(B, C, h, w)"""
+        height, width = self.grid.window
+        made = self.x.new_empty(len(numbers), self.x.shape[1], height, width)
+        places = self.grid.positions[list(numbers)].tolist()
+        for patch, number, (top, left, high, wide) in zip(made, numbers, places, strict=True):
+            y, x = self.grid.corner(number)
+            hidden = self._fill[0, :, top : top + high, left : left + wide]
+            if (high, wide) == (height, width):
+                patch[:] = hidden
+            else:
+                patch[:] = self.x[0, :, y : y + height, x : x + width]
+                patch[:, top - y : top - y + high, left - x : left - x + wide] = hidden
+        return made
+
+    def images(self, numbers: Sequence[int]) -> Tensor:
+        """(B, C, H, W), the image with a window hidden in each."""
+        batch = self.x.repeat(len(numbers), 1, 1, 1)
+        places = self.grid.positions[list(numbers)].tolist()
+        for image, (top, left, high, wide) in zip(batch, places, strict=True):
+            rows, columns = slice(top, top + high), slice(left, left + wide)
+            image[:, rows, columns] = self._fill[0, :, rows, columns]
+        return batch
+
+
+class Occluder(Protocol):
+    """Answers to hidden windows."""
+
+    name: str
+    note: str
+    precision: str
+    clean: Answer
+    """Of the whole image: (classes,), and a single number."""
+
+    def batches(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        """Positions in the batches and in the order in which they are done fastest."""
+
+    def answer(self, numbers: Sequence[int]) -> Answer:
+        """What the network says where the windows at these positions are hidden."""
+
+
+class Plain:
+    """Runs the whole network on batches of masked images, or on one at a time (`single`)."""
+
+    name = "plain"
+
+    def __init__(
+        self,
+        net: Network,
+        windows: Windows,
+        unit: Target | None = None,
+        layer: Layer | None = None,
+        precision: str = "float32",
+        note: str = "",
+        single: bool = False,
+    ) -> None:
+        self.note = join(note, preview_note(precision))
+        self.precision = precision
+        self._net = net
+        self._windows = windows
+        self._unit = unit
+        self._layer = layer
+        _, _, height, width = windows.x.shape
+        self._pace = Pace(max(1, min(_MOST, _PIXELS // (height * width))))
+        begin = time.perf_counter()
+        logits, units = self._run(windows.x.clone())
+        self.seconds = time.perf_counter() - begin
+        """What one image takes."""
+        self.clean = Answer(logits[0], None if units is None else units[0])
+        if single:
+            self._pace.limit(1)
+            return
+        alone = self._alone()
+        if alone:
+            self._pace.limit(1)
+            self.note = join(self.note, f"One image at a time, since {alone}.")
+
+    def _alone(self) -> str:
+        """Why images cannot be run together; empty if they can."""
+        x = self._windows.x
+        try:
+            both = self._run(torch.cat([x, torch.zeros_like(x)]))
+        except (RuntimeError, ValueError) as error:
+            enough = not isinstance(error, RuntimeError) or not is_out_of_memory(error)
+            return "the network takes no batches" if enough else "memory does not suffice for two"
+        for one, rows in zip(self.clean, both, strict=True):
+            if one is not None and rows is not None and one.numel():
+                bound = _AGREE[self.precision] * float(one.abs().max())
+                if not torch.allclose(one, rows[0], 0, bound, equal_nan=True):
+                    return "its scores depend on what else is in the batch"
+        return ""
+
+    def batches(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        start = 0
+        while start < len(numbers):
+            size = self._pace.size
+            yield list(numbers[start : start + size])
+            start += size
+
+    def answer(self, numbers: Sequence[int]) -> Answer:
+        def run(numbers: Sequence[int]) -> Answer:
+            with torch.inference_mode(False):
+                return self._run(self._windows.images(numbers))
+
+        begin = time.perf_counter()
+        answer = in_halves(run, numbers, self._windows.x.device, self._pace)
+        self._pace.told(len(numbers), time.perf_counter() - begin)
+        return answer
+
+    def _run(self, batch: Tensor) -> Answer:
+        device = batch.device.type
+        reduced = (
+            torch.autocast(device, dtype=torch.bfloat16)
+            if self.precision == "bfloat16"
+            else nullcontext()
+        )
+        units = None
+        with self._net.evaluating() as body, reduced:
+            if self._unit is None or self._layer is None:
+                output = body(batch)
+            else:
+                with Recorder(body, [self._layer], stop_early=False) as recorder:
+                    output = recorder.run(batch)
+                    units = on_cpu(self._unit.activations(recorder[self._layer.name]))
+            try:
+                logits = on_cpu(_model.scores(output))
+            except ValueError:
+                # Feature maps can be watched in a network without classes, too.
+                if units is None:
+                    raise
+                logits = units.new_empty(len(batch), 0)
+        if len(logits) != len(batch):
+            raise ValueError(
+                f"net: {len(logits)} rows of scores for {len(batch)} images; occlusion needs one "
+                "row per image"
+            )
+        return Answer(logits, units)
+
+
+class Incremental:
+    """Computes anew only what a window can change."""
+
+    name = "incremental"
+
+    def __init__(
+        self,
+        net: Network,
+        windows: Windows,
+        unit: Target | None,
+        precision: str = "float32",
+    ) -> None:
+        # It takes torch.export along, for which the first map need not wait.
+        from .incremental import build
+
+        self.precision = precision
+        self._windows = windows
+        self._unit: Engine | None = None
+        self._scores: Engine | None = None
+        if unit is not None:
+            self._unit = build(
+                net,
+                windows.x,
+                layer=unit.layer,
+                channel=unit.channel,
+                precision=precision,
+            )
+        if unit is None or has_scores(net, windows.x):
+            self._scores = build(net, windows.x, precision=precision)
+        engines = [engine for engine in (self._scores, self._unit) if engine is not None]
+        self._first = engines[0]
+        self.note = join(whole_note(self._first), preview_note(precision))
+        units = None if self._unit is None else on_cpu(self._unit.clean[0, 0])
+        self.clean = Answer(self._logits(lambda engine: engine.clean, 1)[0], units)
+
+    def batches(self, numbers: Sequence[int]) -> Iterator[list[int]]:
+        tops, lefts = self._windows.corners(numbers)
+        order = self._first.order(tops, lefts)
+        rest = torch.tensor(list(numbers), device="cpu")[order].tolist()
+        y, x = tops[order].numpy(), lefts[order].numpy()
+        while rest:
+            # Asked anew each time: the engine learns which size is fastest.
+            size = self._first.batch_size(*self._windows.grid.window)
+            count = next(chunks(y, x, self._first.step, size)).stop
+            yield rest[:count]
+            rest, y, x = rest[count:], y[count:], x[count:]
+
+    def answer(self, numbers: Sequence[int]) -> Answer:
+        return in_halves(self._run, numbers, self._windows.x.device)
+
+    def _run(self, numbers: Sequence[int]) -> Answer:
+        patches = self._windows.patches(numbers)
+        tops, lefts = self._windows.corners(numbers)
+
+        def run(engine: Engine) -> Tensor:
+            return engine.scores(patches, tops, lefts)
+
+        units = None if self._unit is None else on_cpu(run(self._unit)[:, 0])
+        return Answer(self._logits(run, len(numbers)), units)
+
+    def _logits(self, run: Callable[[Engine], Tensor], count: int) -> Tensor:
+        if self._scores is None:
+            return torch.empty(count, 0, device="cpu")
+        return on_cpu(run(self._scores))
+
+
+def in_halves(
+    run: Callable[[Sequence[int]], Answer],
+    numbers: Sequence[int],
+    device: torch.device,
+    pace: Pace | None = None,
+) -> Answer:
+    """What `run` answers; in two halves if memory does not suffice for the whole."""
+    try:
+        return run(numbers)
+    except RuntimeError as error:
+        if len(numbers) == 1 or not is_out_of_memory(error):
+            raise
+    # Out here the error, and with it the tensors of the failed run, is gone.
+    middle = (len(numbers) + 1) // 2
+    if pace is not None:
+        pace.limit(middle)
+    free(device)
+    parts = [in_halves(run, half, device, pace) for half in (numbers[:middle], numbers[middle:])]
+    units = [part.units for part in parts if part.units is not None]
+    logits = torch.cat([part.logits for part in parts])
+    return Answer(logits, torch.cat(units) if units else None)
+
+
+def whole_note(engine: Engine) -> str:
+    """What to say of an engine that is no faster than the network itself."""
+    return "" if engine.incremental else f"Whole images all the way, since {engine.why}."
+
+
+def has_scores(net: Network, x: Tensor) -> bool:
+    """Whether the network puts out one score per class."""
+    try:
+        net.logits(x.clone())
+    except ValueError as error:
+        # What else may be wrong with it shows when it is run in earnest.
+        return "not one score per class" not in str(error)
+    return True
+
+
+def preview_note(precision: str) -> str:
+    """What to say of reduced precision."""
+    return "A preview in bfloat16." if precision == "bfloat16" else ""
+
+
+def join(*notes: str) -> str:
+    """Sentences, of which some may be empty."""
+    return " ".join(note for note in notes if note)
+
+
+def on_cpu(values: Tensor) -> Tensor:
+    """float32, or float64 from networks that compute in it."""
+    wide = values.dtype == torch.float64
+    return values.detach().to("cpu", torch.float64 if wide else torch.float32)
+
+
+def check_engine(engine: str) -> None:
+    """Refuse names of engines that do not exist."""
+    if engine not in ENGINES:
+        raise ValueError(f"engine={engine!r}: choose one of {list(ENGINES)}")
+
+
+def check_precision(precision: str) -> None:
+    """Refuse precisions that do not exist."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision={precision!r}: choose one of {list(PRECISIONS)}")
+
+
+def make(
+    net: Network, windows: Windows, unit: Target | None, engine: str, precision: str
+) -> tuple[Occluder, Callable[[], Occluder]]:
+    """What computes a sweep: its first level, and what makes the occluder for the others.
+
+    By default the first level runs as it is: it is done before an engine would be ready.
+
+    Raises:
+        ValueError: the engine that was asked for cannot be used; or there is no such unit.
+    """
+    layer = unit.find_layer(known_layers(net, windows.x)) if unit is not None else None
+
+    def best() -> Occluder:
+        if engine == "plain":
+            return Plain(net, windows, unit, layer, precision)
+        from .incremental import NotExportable
+
+        try:
+            if unit is not None and layer is not None and not _is_total(unit, layer):
+                raise NotExportable(
+                    f"only totals of maps are followed incrementally, not {unit.name}; "
+                    'engine="plain" measures any unit'
+                )
+            return Incremental(net, windows, unit, precision)
+        except NotExportable as error:
+            return Plain(net, windows, unit, layer, precision, refused(engine, error))
+
+    if engine == "auto":
+        first = Plain(net, windows, unit, layer, precision, _FEW, single=True)
+        count = len(windows.grid.levels()[0])
+        if first.seconds * count < _WAIT or not _exported(net, windows.x):
+            return first, best
+    chosen = best()
+    return chosen, lambda: chosen
+
+
+def _exported(net: Network, x: Tensor) -> bool:
+    """Whether a graph is at hand, so that an engine is ready in the time of a few passes."""
+    graphs = net.__dict__.get("_export_cache", {})
+    return any(key[:2] == (net.version(), tuple(x.shape)) for key in graphs)
+
+
+def refused(engine: str, error: ValueError) -> str:
+    """Why the incremental engine is not used, in a sentence.
+
+    Raises:
+        ValueError: it was asked for by name.
+    """
+    if engine == "incremental":
+        raise ValueError(f'engine="incremental": {error}') from error
+    # That "plain" would do is what the note is about.
+    reason = str(error).removeprefix("net: ").partition('; engine="plain"')[0]
+    return f"Plain batches, since {reason}."
+
+
+def _is_total(unit: Target, layer: Layer) -> bool:
+    return layer.spatial and unit.position is None and unit.reduction == "total"
