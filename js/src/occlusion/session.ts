@@ -62,7 +62,6 @@ export function createSession(shell: Shell) {
   const fills = new Map<string, Rgb>();
   /** When and for which painting each question of lane "scores" was asked. */
   const asked = new WeakMap<Args, { at: number; state: string }>();
-  let frame = 0;
 
   const self = {
     shell,
@@ -182,13 +181,13 @@ export function createSession(shell: Shell) {
 
   // -- painting ---------------------------------------------------------------------------------
 
-  /** A tool has changed this part of the mask; `at` is when the pointer was there. The picture
-   * follows now, the question once a frame. */
+  /** A tool has changed this part of the mask; `at` is when the pointer was there. The question goes
+   * out at once, for a frame takes longer than many a network; the channel keeps only the newest. */
   function painted(box: Box | null, at: number): void {
     if (!box) return;
     history.touched();
+    ask(false, at);
     repaint(box);
-    frame ||= requestAnimationFrame(() => ask(false, at));
   }
 
   /** A stroke is over. */
@@ -226,8 +225,6 @@ export function createSession(shell: Shell) {
   /** Ask for the scores of what is painted now. Newer questions overtake older ones, and offline
    * ones wait for the kernel; a saved page has nobody to ask. */
   function ask(done: boolean, at: number): void {
-    cancelAnimationFrame(frame);
-    frame = 0;
     if (nobody()) emit("scores");
     if (kernel.saved) return;
     const { box, data } = crop(history.mask);
