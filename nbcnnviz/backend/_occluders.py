@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from . import _model
 from ._batches import chunks
-from ._pace import Pace, free, is_out_of_memory
+from ._pace import Answer, Pace, in_halves, is_out_of_memory
 from ._sweep import Grid
 from .layers import Layer, known_layers
 from .recorder import Recorder
@@ -27,23 +27,12 @@ PRECISIONS = ("float32", "bfloat16")
 
 _FEW = "So few positions need no engine."
 """Said of sweeps that consist of the first level alone."""
-_WAIT = 0.5
-"""Seconds from which on a first level, one by one, takes longer than to make an engine ready."""
 _PIXELS = 16 * 224 * 224
 """In a batch, at most: the maps of large networks take some 50 bytes per pixel and channel."""
 _AGREE = {"float32": 1e-3, "bfloat16": 0.2}
 """How far an image's scores may be off within a batch, relative to the largest."""
 _MOST = 256
 """Images in a batch, at most."""
-
-
-class Answer(NamedTuple):
-    """What a network said to a batch, on the CPU."""
-
-    logits: Tensor
-    """(B, classes); no classes if the network has none."""
-    units: Tensor | None
-    """(B,) activations of the unit, if one is measured."""
 
 
 class Windows:
@@ -126,12 +115,11 @@ class Plain:
         self._windows = windows
         self._unit = unit
         self._layer = layer
+        # By up to a third faster on CPUs.
+        self._format = torch.channels_last
         _, _, height, width = windows.x.shape
         self._pace = Pace(max(1, min(_MOST, _PIXELS // (height * width))))
-        begin = time.perf_counter()
-        logits, units = self._run(windows.x.clone())
-        self.seconds = time.perf_counter() - begin
-        """What one image takes."""
+        logits, units = self._first(windows.x)
         self.clean = Answer(logits[0], None if units is None else units[0])
         if single:
             self._pace.limit(1)
@@ -140,6 +128,18 @@ class Plain:
         if alone:
             self._pace.limit(1)
             self.note = join(self.note, f"One image at a time, since {alone}.")
+
+    def _first(self, x: Tensor) -> Answer:
+        """The answer for the image itself; finds out whether it may come channels last."""
+        try:
+            return self._run(x)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+        # A network that views its maps as something else needs them in the usual order. Any
+        # other error comes again.
+        self._format = torch.contiguous_format
+        return self._run(x)
 
     def _alone(self) -> str:
         """Why images cannot be run together; empty if they can."""
@@ -181,6 +181,8 @@ class Plain:
             else nullcontext()
         )
         units = None
+        # A copy in any case: the network may begin with an in-place operation.
+        batch = batch.clone(memory_format=self._format)
         with self._net.evaluating() as body, reduced:
             if self._unit is None or self._layer is None:
                 output = body(batch)
@@ -269,29 +271,6 @@ class Incremental:
         return on_cpu(run(self._scores))
 
 
-def in_halves(
-    run: Callable[[Sequence[int]], Answer],
-    numbers: Sequence[int],
-    device: torch.device,
-    pace: Pace | None = None,
-) -> Answer:
-    """What `run` answers; in two halves if memory does not suffice for the whole."""
-    try:
-        return run(numbers)
-    except RuntimeError as error:
-        if len(numbers) == 1 or not is_out_of_memory(error):
-            raise
-    # Out here the error, and with it the tensors of the failed run, is gone.
-    middle = (len(numbers) + 1) // 2
-    if pace is not None:
-        pace.limit(middle)
-    free(device)
-    parts = [in_halves(run, half, device, pace) for half in (numbers[:middle], numbers[middle:])]
-    units = [part.units for part in parts if part.units is not None]
-    logits = torch.cat([part.logits for part in parts])
-    return Answer(logits, torch.cat(units) if units else None)
-
-
 def whole_note(engine: Engine) -> str:
     """What to say of an engine that is no faster than the network itself."""
     return "" if engine.incremental else f"Whole images all the way, since {engine.why}."
@@ -340,7 +319,7 @@ def make(
 ) -> tuple[Occluder, Callable[[], Occluder]]:
     """What computes a sweep: its first level, and what makes the occluder for the others.
 
-    By default the first level runs as it is: it is done before an engine would be ready.
+    By default the first level runs as it is where that is done before an engine would be ready.
 
     Raises:
         ValueError: the engine that was asked for cannot be used; or there is no such unit.
@@ -362,17 +341,14 @@ def make(
         except NotExportable as error:
             return Plain(net, windows, unit, layer, precision, refused(engine, error))
 
-    if engine == "auto":
-        first = Plain(net, windows, unit, layer, precision, _FEW, single=True)
-        count = len(windows.grid.levels()[0])
-        if first.seconds * count < _WAIT or not _exported(net, windows.x):
-            return first, best
+    if engine == "auto" and not _exported(net, windows.x):
+        return Plain(net, windows, unit, layer, precision, _FEW, single=True), best
     chosen = best()
     return chosen, lambda: chosen
 
 
 def _exported(net: Network, x: Tensor) -> bool:
-    """Whether a graph is at hand, so that an engine is ready in the time of a few passes."""
+    """Whether a graph is at hand, so that an engine takes no longer than a few passes."""
     graphs = net.__dict__.get("_export_cache", {})
     return any(key[:2] == (net.version(), tuple(x.shape)) for key in graphs)
 

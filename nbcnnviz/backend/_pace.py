@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import torch
+from torch import Tensor
 
 _SMALLEST = 4
 """Images in the first batch; larger ones are tried from there."""
+
+
+class Answer(NamedTuple):
+    """What a network said to a batch, on the CPU."""
+
+    logits: Tensor
+    """(B, classes); no classes if the network has none."""
+    units: Tensor | None
+    """(B,) activations of the unit, if one is measured."""
 
 
 class Pace:
@@ -63,3 +76,26 @@ def free(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def in_halves(
+    run: Callable[[Sequence[int]], Answer],
+    numbers: Sequence[int],
+    device: torch.device,
+    pace: Pace | None = None,
+) -> Answer:
+    """What `run` answers; in two halves if memory does not suffice for the whole."""
+    try:
+        return run(numbers)
+    except RuntimeError as error:
+        if len(numbers) == 1 or not is_out_of_memory(error):
+            raise
+    # Out here the error, and with it the tensors of the failed run, is gone.
+    middle = (len(numbers) + 1) // 2
+    if pace is not None:
+        pace.limit(middle)
+    free(device)
+    parts = [in_halves(run, half, device, pace) for half in (numbers[:middle], numbers[middle:])]
+    units = [part.units for part in parts if part.units is not None]
+    logits = torch.cat([part.logits for part in parts])
+    return Answer(logits, torch.cat(units) if units else None)

@@ -13,9 +13,11 @@ from torch import Tensor
 
 from .target import Target, check_score, read
 
-_FIRST = 0.025
+_FIRST = 0.0075
 """Share of the positions that make the first whole map, at most: it runs before the engine is
 built, one image at a time, and should take a tenth of the time all the same."""
+_FEWEST = 4
+"""Fewer positions are no map."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Grid:
     def steps(self) -> list[int]:
         """The grid is visited at every 8th position, say, then at every 4th, 2nd, 1st."""
         ny, nx = self.shape
+        most = max(_FEWEST, _FIRST * ny * nx)
         step = 1
-        while step < max(ny, nx) and _count(ny, step) * _count(nx, step) > _FIRST * ny * nx:
+        while step < max(ny, nx) and _count(ny, step) * _count(nx, step) > most:
             step *= 2
         return [1 << i for i in range(step.bit_length() - 1, -1, -1)]
 
