@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from . import _model, layers
+from ._export_guard import on_its_own, without_gradients
 from ._simplify import NotExportable, op_name, simplify
 from .layers import Layer
 from .recorder import Recorder
@@ -23,8 +20,6 @@ if TYPE_CHECKING:
 
 _SAMPLES = 11
 """The batch a network is traced with: a number that stands for nothing else in networks."""
-_SWITCH = "_ignore_backend_decomps"
-_patching = threading.RLock()
 _REMEMBERED = 2
 """How many graphs a network keeps: with and without a layer as the target."""
 _SIZED = frozenset("view reshape _unsafe_view expand zeros ones full new_zeros new_full".split())
@@ -102,24 +97,39 @@ def export(net: Network, x: Tensor, layer: Layer | None = None) -> Exported:
     Raises:
         NotExportable: control flow depends on values, or an operation is unknown to PyTorch.
     """
-    cache: dict[Any, Exported] = net.__dict__.setdefault("_export_cache", {})
+    cache: dict[Any, Exported | NotExportable] = net.__dict__.setdefault("_export_cache", {})
     key = (net.version(), tuple(x.shape), None if layer is None else layer.name)
     if key not in cache:
-        made = _export(net, x, layer)
+        made: Exported | NotExportable
+        try:
+            made = _export(net, x, layer)
+        except NotExportable as error:
+            # To find that out takes as long as a success. Its traceback would hold the network.
+            made = error.with_traceback(None)
+            made.__cause__ = made.__context__ = None
         for old in [each for each in cache if each[0] != key[0]]:
             del cache[old]
         cache[key] = made
         while len(cache) > _REMEMBERED:
             cache.pop(next(iter(cache)))
-    return cache[key]
+    found = cache[key]
+    if isinstance(found, NotExportable):
+        raise NotExportable(str(found))
+    return found
+
+
+def known(net: Network, x: Tensor) -> bool:
+    """Whether inputs of this size have been tried with the weights as they are."""
+    tried = net.__dict__.get("_export_cache", {})
+    return any(key[:2] == (net.version(), tuple(x.shape)) for key in tried)
 
 
 def _export(net: Network, x: Tensor, layer: Layer | None) -> Exported:
     sample = x.detach().expand(_SAMPLES, -1, -1, -1).clone()
     dynamic = ({0: torch.export.Dim.AUTO},)
-    with net.evaluating() as body, warnings.catch_warnings(), _backends_left_on():
+    with net.evaluating() as body, warnings.catch_warnings(), on_its_own():
         warnings.simplefilter("ignore")
-        _without_gradients(body)
+        without_gradients(body)
         try:
             program = torch.export.export(
                 reduced(body, layer), (sample,), dynamic_shapes=dynamic, strict=False
@@ -137,40 +147,6 @@ def _export(net: Network, x: Tensor, layer: Layer | None) -> Exported:
                 f"net: torch.export cannot take {net.name} ({_first_line(error)}); "
                 'engine="plain" runs it as it is'
             ) from error
-
-
-def _without_gradients(body: nn.Module) -> None:
-    """Give the body parameters of its own that share the memory and know no gradient.
-
-    torch.export describes a parameter's `.grad` too, and crashes when a training loop on another
-    thread frees it meanwhile.
-    """
-    mine: dict[int, nn.Parameter] = {}
-    for module in body.modules():
-        for name, parameter in module._parameters.items():
-            if parameter is not None:
-                made = nn.Parameter(parameter.detach(), requires_grad=False)
-                module._parameters[name] = mine.setdefault(id(parameter), made)
-
-
-@contextmanager
-def _backends_left_on() -> Iterator[None]:
-    """Keep torch.export from switching oneDNN and cuDNN off for the whole process.
-
-    It does so to keep their own operations out of graphs. These graphs are taken before any of
-    them comes in, and a training loop on another thread would round differently meanwhile.
-    """
-    trace: Any = importlib.import_module("torch.export._trace")
-    with _patching:
-        # Private: where it has another name, training is merely rounded differently for a moment.
-        original = getattr(trace, _SWITCH, None)
-        if original is not None:
-            setattr(trace, _SWITCH, nullcontext)
-        try:
-            yield
-        finally:
-            if original is not None:
-                setattr(trace, _SWITCH, original)
 
 
 def _first_line(error: Exception) -> str:

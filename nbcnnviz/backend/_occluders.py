@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from . import _model
+from . import _export, _model
 from ._batches import chunks
 from ._pace import Answer, Pace, in_halves, is_out_of_memory
 from ._sweep import Grid
@@ -341,16 +341,10 @@ def make(
         except NotExportable as error:
             return Plain(net, windows, unit, layer, precision, refused(engine, error))
 
-    if engine == "auto" and not _exported(net, windows.x):
+    if engine == "auto" and not _export.known(net, windows.x):
         return Plain(net, windows, unit, layer, precision, _FEW, single=True), best
     chosen = best()
     return chosen, lambda: chosen
-
-
-def _exported(net: Network, x: Tensor) -> bool:
-    """Whether a graph is at hand, so that an engine takes no longer than a few passes."""
-    graphs = net.__dict__.get("_export_cache", {})
-    return any(key[:2] == (net.version(), tuple(x.shape)) for key in graphs)
 
 
 def refused(engine: str, error: ValueError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from torchvision.models.convnext import CNBlockConfig
 import nbcnnviz as nv
 from nbcnnviz.backend import incremental
 from nbcnnviz.backend.incremental import NotExportable, build
+from nbcnnviz.backend.network import Network
 
 EXACT = 1e-10
 """Of the largest score, in double precision: no approximation could hide in that."""
@@ -721,3 +723,29 @@ def test_new_weights_make_a_new_graph() -> None:
     second = build(net, x).clean
     assert not torch.allclose(first, second)
     torch.testing.assert_close(second, model(x).detach(), rtol=0, atol=1e-5)
+
+
+class DependsOnValues(nn.Module):
+    """Control flow that no fixed graph has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x).mean((2, 3))
+        return y * 2 if y.mean() > 0 else y
+
+
+def test_a_refused_network_leaves_no_trace_on_the_page_and_is_not_tried_twice(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, x = Network(DependsOnValues()), torch.randn(1, 3, 16, 16)
+    before = sys.stderr
+    with pytest.raises(NotExportable, match="cannot take DependsOnValues"):
+        incremental.build(net, x)
+    assert sys.stderr is before
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(torch.export, "export", None)
+    with pytest.raises(NotExportable, match="cannot take DependsOnValues"):
+        incremental.build(net, x)
