@@ -8,6 +8,8 @@ from pathlib import Path
 import ipywidgets
 import torch
 
+import nbcnnviz as nv
+
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
@@ -21,7 +23,7 @@ def run(code, scope):
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    quick_start, own_module, backend = blocks()
+    quick_start, own_module, occlusion, backend = blocks()
     # The only change: weights would be downloaded.
     assert 'weights="DEFAULT"' in quick_start
     scope = {}
@@ -30,6 +32,11 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert (tmp_path / "resnet18.html").stat().st_size > 100_000
     run(backend, scope)
     run(own_module, {})
+    # With weights that know an espresso when they see one.
+    scope = {"nv": nv, "net": nv.Network.demo()}
+    run(occlusion, scope)
+    assert scope["w"].sweep.complete
+    assert scope["w"].target.name == "espresso"
     ipywidgets.Widget.close_all()
 
 

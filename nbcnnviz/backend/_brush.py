@@ -168,10 +168,10 @@ class Brush:
             return self._whole(hidden)
         begin = time.perf_counter()
         base = self._nearest(hidden)
-        if base is not self._now:
-            self._engine.restore(base.kept)
         # Not `hidden` before it is done: an interrupt in between leaves the engine half way.
-        self._now = None
+        now, self._now = self._now, None
+        if base is not now:
+            self._engine.restore(base.kept)
         box = difference(hidden, base.mask)
         if box is None:
             self._now = base

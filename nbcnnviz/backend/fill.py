@@ -61,7 +61,7 @@ def filled(
     net = wrap(net)
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: a {kind(generator)}; give a torch.Generator")
-    colour = _colour(fill, net.preprocess.channels)
+    colour = colour_levels(fill, net.preprocess.channels)
     with torch.inference_mode(False), torch.no_grad():
         x = net.prepare(image)
         name = fill if isinstance(fill, str) else "colour"
@@ -74,7 +74,7 @@ def filled(
         return _normalised(net, x, colour[:, None, None]).expand_as(x).clone()
 
 
-def _colour(fill: Any, channels: int) -> Tensor:
+def colour_levels(fill: Any, channels: int) -> Tensor:
     """(C,) in 0..1; of no meaning for what is not one colour."""
     if isinstance(fill, str):
         if fill not in FILLS:

@@ -79,7 +79,7 @@ class Network:
         else:
             with quiet(self.device):
                 self.preprocess, notes = read_preprocess(preprocess, channels)
-        self.labels: tuple[str, ...] | None = _read_labels(labels)
+        self.labels: tuple[str, ...] | None = read_labels(labels)
         """Names of the classes, if known."""
         self.name: str = type(self.model).__name__
         """What to call the network in titles."""
@@ -363,7 +363,7 @@ def _guess_preprocess(channels: int) -> tuple[Preprocess, tuple[str, ...]]:
     )
 
 
-def _read_labels(labels: Any) -> tuple[str, ...] | None:
+def read_labels(labels: Any) -> tuple[str, ...] | None:
     if labels is None:
         return None
     if hasattr(labels, "tolist"):

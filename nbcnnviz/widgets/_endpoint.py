@@ -89,22 +89,22 @@ class Endpoint:
             self.tell("progress", done=done, total=total, left=left, **address)
 
         def run(job: Job) -> None:
-            status = "cancelled"
+            status, failure = "cancelled", None
             try:
                 outcome.value = work(job)
                 status = "ok"
             except BaseException as error:
-                outcome.error = error
-            finally:
-                ms = (time.monotonic() - job.started) * 1e3
-                self.tell("reply", status=status, message="", ms=ms, **address)
-                outcome.done.set()
+                failure = error
+            ms = (time.monotonic() - job.started) * 1e3
+            self.tell("reply", status=status, message="", ms=ms, **address)
+            outcome.end(failure)
 
         job = Job(
             key=(self.epoch, lane),
             owner=self._widget,
             run=run,
             long=True,
+            on_dropped=lambda: outcome.end(Cancelled()),
             on_progress=on_progress,
             on_partial=lambda blob: self._part(blob, address),
         )
@@ -144,6 +144,7 @@ class Endpoint:
             view=ask.view,
             seq=ask.seq,
             run=lambda job: self._answer(ask, job),
+            on_dropped=lambda: self._drop(address),
             on_progress=lambda done, total, left: self.tell(
                 "progress", done=done, total=total, left=left, **address
             ),
@@ -153,13 +154,14 @@ class Endpoint:
     def _part(self, blob: bytes, address: dict[str, Any]) -> None:
         self.tell("reply", blob, status="partial", message="", ms=0.0, **address)
 
+    def _drop(self, address: dict[str, Any]) -> None:
+        self.tell("reply", status="cancelled", message="", ms=0.0, **address)
+
     def _answer(self, ask: Ask, job: Job) -> None:
         """On the worker thread; whatever happens, the view gets an answer."""
         started = time.perf_counter()
         blob, message, status = None, "", "ok"
         try:
-            if job.cancelled:
-                raise Cancelled
             blob = getattr(self._widget, f"_lane_{ask.lane}")(job, **ask.args)
         except Cancelled:
             status = "cancelled"
@@ -179,6 +181,10 @@ class _Outcome(Generic[T]):
         self.progress: tuple[int, int] | None = None
         self.value: T
         self.error: BaseException | None = None
+
+    def end(self, error: BaseException | None) -> None:
+        self.error = error
+        self.done.set()
 
     def result(self) -> T:
         if self.error is not None:

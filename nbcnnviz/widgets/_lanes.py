@@ -7,6 +7,7 @@ shape is dropped; nothing in it is ever used as an attribute name, a path or a d
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -24,6 +25,7 @@ P = ParamSpec("P")
 Answer = Callable[Concatenate[W, Job, P], bytes]
 
 _MARK = "_nbcnnviz_lane"
+_LARGEST = sys.float_info.max
 _ID_LIMIT = 64
 _BLOB_LIMIT = 8 * 2**20
 """Of one question: the server closes the connection at 10 MB."""
@@ -88,12 +90,15 @@ def text(limit: int = 500) -> Check:
     return check
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def whole(low: int = 0, high: int = 2**31 - 1) -> Check:
     """A whole number within the bounds; JSON has no integers, so 3.0 counts."""
 
     def check(value: Any) -> int:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value != int(value):
+        if not _is_number(value) or (isinstance(value, float) and not value.is_integer()):
             raise ValueError("expected a whole number")
         if not low <= value <= high:
             raise ValueError(f"expected a number from {low} to {high}")
@@ -106,8 +111,8 @@ def number(low: float = -math.inf, high: float = math.inf) -> Check:
     """A finite number within the bounds."""
 
     def check(value: Any) -> float:
-        right = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not right or not math.isfinite(value):
+        # Whole numbers in JSON may be too large for a float.
+        if not _is_number(value) or not -_LARGEST <= value <= _LARGEST:
             raise ValueError("expected a number")
         if not low <= value <= high:
             raise ValueError(f"expected a number from {low:g} to {high:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backend.fill import FILLS
+from ..backend.fill import FILLS, colour_levels
 from ..backend.maps import quantise
-from ..backend.network import Network
+from ..backend.network import Network, read_labels
 from ..backend.occlusion import Sweep
 from ..backend.target import Target, probabilities
 from ._codec import pack
@@ -20,6 +21,8 @@ from ._lanes import one_of, several, whole
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 
+_MOST_CHANNELS = 64
+_MOST_CLASSES = 2000
 MOST_PIXELS = 4096
 """The longest side that a browser may name."""
 HIDDEN = 255
@@ -48,10 +51,25 @@ def a_fill(value: Any) -> Any:
     """A fill as a browser names it: a word, or red, green and blue."""
     if isinstance(value, str):
         return one_of(*FILLS)(value)
-    colour = several(whole(0, 255), 3)(value)
-    if len(colour) != 3:
+    colour = several(whole(0, 255), _MOST_CHANNELS)(value)
+    if len(colour) < 3:
         raise ValueError("expected red, green and blue")
     return tuple(colour)
+
+
+def canonical(net: Network, value: Any) -> Any:
+    """A fill in the one form that both sides know: a word, or whole numbers in 0..255.
+
+    One for each channel of the network, but three for a gray one, as the colour that one sees.
+
+    Raises:
+        TypeError, ValueError: no such fill.
+    """
+    if isinstance(value, str) and value in FILLS:
+        return value
+    levels = colour_levels(value, net.preprocess.channels)
+    colour = [round(255 * level) for level in levels.tolist()]
+    return tuple(colour * 3 if len(colour) == 1 else colour)
 
 
 def pixels(value: Any) -> tuple[int, int]:
@@ -60,6 +78,11 @@ def pixels(value: Any) -> tuple[int, int]:
     if len(pair) != 2:
         raise ValueError("expected height and width")
     return pair[0], pair[1]
+
+
+def class_names(net: Network, count: int) -> list[str]:
+    """The labels of all classes, for a list to choose from; none where that would be endless."""
+    return [net.label(index) for index in range(count)] if count <= _MOST_CLASSES else []
 
 
 def half(window: Any) -> int:
@@ -71,8 +94,8 @@ def half(window: Any) -> int:
 
 def relabelled(net: Network, labels: Sequence[str]) -> Network:
     """The same model, its classes called differently; the user's `Network` stays as it is."""
-    made = Network(net.model, net.preprocess, labels)
-    made.name = net.name
+    made = copy.copy(net)
+    made.labels = read_labels(labels)
     return made
 
 

@@ -51,6 +51,8 @@ class Job:
     """The view's number of the question."""
     delay: float = 0.0
     """Seconds to wait, in case a newer job with the same key makes this one needless."""
+    on_dropped: Callable[[], None] = lambda: None
+    """Called instead of `run` when it was cancelled or replaced before its turn came."""
     on_progress: Callable[[int, int, float | None], None] = lambda done, total, left: None
     on_partial: Callable[[bytes], None] = lambda blob: None
     submitted: float = 0.0
@@ -139,8 +141,9 @@ class Worker:
             pending = self.pending(job.key)
             if pending and pending.view == job.view and 0 <= job.seq <= pending.seq:
                 return False
-            for old in [self._waiting.pop(job.key, None), *self._running]:
-                if old is not None and old.key == job.key:
+            replaced = self._waiting.pop(job.key, None)
+            for old in self._running:
+                if old.key == job.key:
                     old.cancel()
             self._waiting[job.key] = job
             job.submitted = time.monotonic()
@@ -148,7 +151,10 @@ class Worker:
                 self._thread = threading.Thread(target=self._loop, name="nbcnnviz", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-            return True
+        if replaced is not None:
+            replaced.cancel()
+            replaced.on_dropped()
+        return True
 
     def pending(self, key: Hashable) -> Job | None:
         """The job with this key that waits or runs and was not cancelled."""
@@ -169,9 +175,9 @@ class Worker:
     def close(self) -> None:
         """Stop everything; what waits is forgotten."""
         with self._changed:
-            self._waiting.clear()
-            for job in self._running:
+            for job in (*self._waiting.values(), *self._running):
                 job.cancel()
+            self._waiting.clear()
 
     def join(self, timeout: float = 10.0) -> bool:
         """Wait until nothing waits or runs; False when that took longer than `timeout`."""
@@ -223,7 +229,10 @@ class Worker:
         if job.long:
             job.give_way = self._pass
         try:
-            job.run(job)
+            if job.cancelled:
+                job.on_dropped()
+            else:
+                job.run(job)
         except BaseException:
             # A job answers its own errors; one that does not, or that ends the thread with
             # SystemExit, must not end all later work.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,9 +13,8 @@ import traitlets
 
 from ..backend import occlusion
 from ..backend._masks import read_mask
-from ..backend.fill import filled
 from ..backend.network import Network
-from ..backend.occlusion import Frame, Sweep, occlusion_sweep
+from ..backend.occlusion import Sweep
 from ..backend.target import SCORES, Target
 from . import _occlusion_still
 from ._base import NetworkWidget
@@ -28,6 +27,8 @@ from ._occlusion_record import (
     Floats,
     Painted,
     a_fill,
+    canonical,
+    class_names,
     codes_of,
     half,
     mask_of,
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 SHOWS = ("drop", "score", "class")
 _REMEMBERED = 100
-_MOST_CLASSES = 2000
-"""Names that are worth sending for a list to choose from."""
 
 
 class Occlusion(NetworkWidget):
@@ -127,10 +126,12 @@ class Occlusion(NetworkWidget):
             raise ValueError(f"image: {len(self._inputs)} images; Occlusion takes one")
         self._x = self._inputs.tensors[0]
         self._size: tuple[int, int] = (self._x.shape[2], self._x.shape[3])
+        # Before there is a widget that would have to be closed again.
+        first = None if mask is None else read_mask(mask, self._size).numpy()
         self._painter: Painter | None = Painter(net, self._x)
         self._seconds = 0.0
-        self._stamp = 0
-        self._origin = ""
+        self._turns = itertools.count(1)
+        self._stamp, self._origin = 0, ""
         self.history: deque[Painted] = deque(maxlen=_REMEMBERED)
         """What was painted, finished strokes only, the newest last."""
         clean = net.logits(self._x)[0].float().cpu()
@@ -142,11 +143,11 @@ class Occlusion(NetworkWidget):
             {"window": window, "stride": half(window), **settings},
             target=Target.of(net, target, clean),
             mask=self._painted.mask,
-            _classes=self._class_names(net),
+            _classes=class_names(net, len(self._clean)),
         )
         self.set_trait("scores", self._clean)
-        if mask is not None:
-            self.mask = mask
+        if first is not None:
+            self.mask = first
         key = (self._endpoint.epoch, "", "warm")
         self._endpoint.worker.submit(Job(key=key, owner=self, run=self._warm_up))
 
@@ -154,8 +155,7 @@ class Occlusion(NetworkWidget):
 
     @check("fill")
     def _valid_fill(self, value: Any) -> Any:
-        filled(self.net, self._x, value)
-        return value if isinstance(value, str) else tuple(value)
+        return canonical(self.net, value)
 
     @check("window")
     def _valid_window(self, value: Any) -> Any:
@@ -195,12 +195,19 @@ class Occlusion(NetworkWidget):
     @traitlets.observe("target", "score")
     def _aim(self, change: Any) -> None:
         self._target = target_meta(self.target)
-        sweep, target = self.sweep, self.target
+        sweep = self.sweep
         # A unit's activations are in the sweep only if they were measured.
-        if sweep is not None and (not target.needs_layer or target == sweep.unit):
-            score = None if target.needs_layer else self.score
-            self._publish(sweep=sweep.for_target(target, score))
+        if sweep is not None:
+            self._publish(sweep=self._aimed(sweep))
             self._save_soon()
+
+    def _aimed(self, sweep: Sweep) -> Sweep:
+        """A sweep seen from the present target."""
+        target = self.target
+        # A unit's activations are in the sweep only if they were measured.
+        if target.needs_layer:
+            return sweep.for_target(target) if target == sweep.unit else sweep
+        return sweep.for_target(target, self.score)
 
     @traitlets.observe("mask")
     def _paint_from_python(self, change: Any) -> None:
@@ -228,6 +235,12 @@ class Occlusion(NetworkWidget):
         self.mask = mask
         return self._painted.scores
 
+    def refresh(self) -> None:
+        """Look again, after more training; a sweep stays what it was until the next one."""
+        with self._trait_lock:
+            self._paint(self._painted.mask.copy(), "", done=False)
+        self._save()
+
     @property
     def masked(self) -> torch.Tensor:
         """The input (1, C, H, W) as the network sees it under the mask."""
@@ -249,51 +262,41 @@ class Occlusion(NetworkWidget):
         return self._painter
 
     def _paint(self, mask: Floats, origin: str, done: bool) -> None:
-        """Let the network look under a mask, and tell Python."""
-        scores = self._paints().scores(mask, self.fill)
-        # The lock is free by now: observers may wait for what paints.
+        """Let the network look under a mask, and tell Python.
+
+        Raises:
+            Cancelled: another mask, asked for later, was there first.
+        """
+        turn = next(self._turns)
+        scores, clean = self._paints().scores(mask, self.fill)
         mask.flags.writeable = False
-        self._painted = Painted(mask, scores)
-        self._origin, self._stamp = origin, self._stamp + 1
-        if done:
-            self.history.append(self._painted)
-        self._publish(mask=mask, scores=scores)
+        with self._trait_lock:
+            if turn < self._stamp:
+                raise Cancelled
+            self._painted, self._clean = Painted(mask, scores), clean
+            self._origin, self._stamp = origin, turn
+            if done and not (self.history and np.array_equal(self.history[-1].mask, mask)):
+                self.history.append(self._painted)
+            self._publish(scores=scores)
+            if self.mask is not mask:
+                self._publish(mask=mask)
 
     def _run_sweep(self, job: Job, window: Any, stride: Any, fill: Any, score: str) -> Sweep:
-        begin = time.monotonic()
-
-        def cancelled(report: Any, *args: Any) -> bool:
-            try:
-                report(*args)
-            except Cancelled:
-                return True
-            return False
-
-        def on_frame(frame: Frame) -> bool:
-            make = lambda: sweep_blob(self.net, frame.sweep, frame.seconds)  # noqa: E731
-            return cancelled(job.partial, make)
-
-        sweep = occlusion_sweep(
-            self.net,
-            self._x,
-            window,
-            stride,
-            fill,
-            self.target,
-            "logit" if self.target.needs_layer else score,
-            on_frame=on_frame,
-            on_batch=lambda done, total: cancelled(job.progress, done, total),
+        sweep, self._seconds = self._paints().sweep(
+            job,
+            lambda part, seconds: sweep_blob(self.net, self._aimed(part), seconds),
+            window=window,
+            stride=stride,
+            fill=fill,
+            target=self.target,
+            score="logit" if self.target.needs_layer else score,
         )
-        self._seconds = time.monotonic() - begin
+        sweep = self._aimed(sweep)
         self._publish(sweep=sweep)
         self._save()
         if not sweep.complete:
             raise Cancelled
         return sweep
-
-    def _class_names(self, net: Network) -> list[str]:
-        count = len(self._clean)
-        return [] if count > _MOST_CLASSES else [net.label(index) for index in range(count)]
 
     def _scores_meta(self) -> dict[str, Any]:
         return scores_meta(self.net, self._clean, self._painted, self.target, self.fill)

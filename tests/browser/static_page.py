@@ -180,7 +180,7 @@ class WidgetKernel:
 
 
 def _encoded(
-    kernel: Kernel, message: Message, blob: str | None
+    kernel: Kernel, message: Message, blob: str | None = None
 ) -> list[tuple[Message, str | None]]:
     came = () if blob is None else (base64.b64decode(blob),)
     return [

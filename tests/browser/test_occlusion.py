@@ -547,6 +547,19 @@ def test_a_mask_from_python_is_painted_and_can_be_undone(view, kernel):
     view.shows(np.maximum(given, capsule((10, 44), (20, 44), size=SIZE)))
 
 
+def test_a_mask_from_python_wins_over_a_question_on_its_way(view, kernel):
+    """The kernel is busy: what it answers in the end would be a mask that is no longer shown."""
+    kernel.held.add("scores")
+    view.drag((10, 10), (30, 10))
+    view.page.until(lambda: len(kernel.masks) > 0)
+    given = boxed(20, 20, 40, 50)
+    view.give("_mask", mask_blob(given, stamp=2))
+    view.shows(given)
+    kernel.held.clear()
+    # Nobody has answered: it asks again, and that is the mask on the screen.
+    view.page.until(lambda: np.array_equal(kernel.masks[-1], given), "the shown mask is asked for")
+
+
 def test_without_a_kernel_one_can_paint_and_is_told(view, kernel):
     view.drag((10, 10), (30, 10))
     view.until_asked()

@@ -22,7 +22,7 @@ from nbcnnviz.widgets._base import NetworkWidget
 from nbcnnviz.widgets._codec import pack
 from nbcnnviz.widgets._lanes import lane, long_lane, text, whole
 from nbcnnviz.widgets._traits import Whole, check
-from nbcnnviz.widgets._worker import Cancelled
+from nbcnnviz.widgets._worker import Cancelled, Job
 
 
 class Counter(NetworkWidget):
@@ -410,6 +410,26 @@ def test_stop_in_the_browser_ends_compute(model, view_of, capsys):
     in_a_moment(view_of(widget).stop)
     with pytest.raises(RuntimeError, match="stopped in the widget"):
         widget.compute()
+
+
+def test_compute_that_is_replaced_before_its_turn_comes_back(widget, view, capsys):
+    """Another question of the same lane takes its place while other work is under way."""
+    widget.compute_lane = "count"
+    gate, entered = threading.Event(), threading.Event()
+    job = Job(key="gate", owner=widget, run=lambda job: (entered.set(), gate.wait(10)))
+    widget._endpoint.worker.submit(job)
+    assert entered.wait(5)
+    in_a_moment(lambda: (view.ask("count", to=1), gate.set()))
+    with pytest.raises(RuntimeError, match="stopped"):
+        widget.compute()
+
+
+def test_closing_right_after_a_change_logs_nothing(widget, caplog):
+    widget._save_soon()
+    worker = widget._endpoint.worker
+    widget.close()
+    assert worker.join(5)
+    assert not caplog.records
 
 
 def test_compute_from_an_observer_does_not_wait_for_itself(widget, view, capsys):

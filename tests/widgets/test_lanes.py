@@ -73,6 +73,8 @@ def test_hello_and_stop():
         ask(seq=1.5),
         ask(seq=True),
         ask(seq=math.nan),
+        ask(seq=math.inf),
+        ask(seq=10**400),
         ask(lane=["layer"]),
         ask(type="reply"),
         ask(type=None),

@@ -137,6 +137,9 @@ def test_labels_of_ones_own_leave_the_network_alone(net, image):
     assert widget._classes == list("abcdef")
     assert net.labels == tuple(LABELS)
     assert widget.net.model is net.model
+    assert widget.net.lock is net.lock
+    bare = nv.Occlusion(net.model, np.zeros((224, 224, 3), np.uint8), labels=list("abcdef"))
+    assert any("224" in sentence for sentence in bare._about["assumptions"])
 
 
 # -- painting from Python -------------------------------------------------------------------------
@@ -178,6 +181,57 @@ def test_another_fill_gives_other_scores_at_once(widget, fill):
     assert unpack(widget._scores)[0]["fill"] in (fill, list(fill))
     hidden = unpack(widget._image)[1]["hidden"]
     assert hidden.shape in ((1, 1, 3), (*SIZE, 3))
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ((1.0, 0.5, 0.0), (255, 128, 0)),
+        ((128,), (128, 128, 128)),
+        (np.array([255, 0, 1]), (255, 0, 1)),
+        ([1, 0, 0], (1, 0, 0)),
+    ],
+)
+def test_colours_have_one_form_on_both_sides(widget, view, given, taken):
+    widget.fill = given
+    assert widget.fill == taken
+    assert all(type(value) is int for value in widget.fill)
+    reply = view.answer("scores", **scores_args(square(), fill=list(widget.fill)))
+    assert reply.status == "ok"
+    assert widget.fill == taken
+    assert f"fill={taken!r}" in widget.code()
+
+
+def test_a_mask_from_python_is_not_overtaken_by_an_older_one(widget, view, monkeypatch):
+    """The worker is scoring a stroke when a cell sets a mask."""
+    assert widget._endpoint.worker.join(20)
+    scores, entered, go = widget._painter.scores, threading.Event(), threading.Event()
+
+    def slow(mask, fill):
+        found = scores(mask, fill)
+        if threading.current_thread().name == "nbcnnviz":
+            entered.set()
+            go.wait(10)
+        return found
+
+    monkeypatch.setattr(widget._painter, "scores", slow)
+    seq = view.ask("scores", **scores_args(square(0, 0, 2, 2), done=False))
+    assert entered.wait(10)
+    widget.mask = square()
+    go.set()
+    assert widget._endpoint.worker.join(10)
+    assert np.array_equal(widget.mask, square())
+    assert np.allclose(widget.scores, expected(widget, square()), atol=1e-4)
+    assert [each.hidden for each in widget.history] == [pytest.approx(80 / 768)]
+    assert next(r for r in view.replies() if r.content["seq"] == seq).status == "cancelled"
+
+
+def test_observers_hear_of_a_mask_once_and_with_its_scores(widget):
+    seen = []
+    widget.observe(lambda change: seen.append(widget.scores.copy()), "mask")
+    widget.mask = square()
+    assert len(seen) == 1
+    assert np.allclose(seen[0], expected(widget, square()), atol=1e-4)
 
 
 def test_a_mask_cannot_be_changed_behind_the_widgets_back(widget):
@@ -383,6 +437,16 @@ def progress(view):
     return [content for content, _ in view.customs() if content["type"] == "progress"]
 
 
+def test_another_target_during_a_sweep(slow, view_of):
+    view = view_of(slow)
+    assert slow._endpoint.worker.join(20)
+    view.ask("sweep", window=[8, 8], stride=[2, 2], fill="mean", score="logit")
+    until(lambda: progress(view))
+    view.ask("target", index=5)
+    assert slow._endpoint.worker.join(60)
+    assert (slow.target.index, slow.sweep.target.index) == (5, 5)
+
+
 def test_painting_goes_on_during_a_sweep(slow, view_of):
     view = view_of(slow)
     assert slow._endpoint.worker.join(20)
@@ -492,6 +556,15 @@ def test_settings_of_the_browser(widget, view):
         assert widget.get_state() == before
 
 
+def test_a_bad_first_mask_leaves_nothing_open(net, image):
+    import ipywidgets
+
+    before = len(ipywidgets.widgets.widget._instances)
+    with pytest.raises(ValueError, match="3 x 3"):
+        nv.Occlusion(net, image, mask=np.zeros((3, 3)))
+    assert len(ipywidgets.widgets.widget._instances) == before
+
+
 def test_a_smaller_window_takes_the_stride_along(widget):
     widget.window, widget.stride = 8, 8
     widget.window = 3
@@ -522,6 +595,12 @@ def test_more_training_changes_the_scores(widget, view):
     with torch.no_grad():
         widget.net.model[8].bias.add_(torch.arange(6.0))
     view.answer("scores", **scores_args(square()))
+    assert np.allclose(widget.scores, expected(widget, square()), atol=1e-4)
+    clean = widget.net.logits(widget._x)[0]
+    assert unpack(widget._scores)[0]["clean"]["index"] == int(clean.argmax())
+    with torch.no_grad():
+        widget.net.model[8].bias.neg_()
+    widget.refresh()
     assert np.allclose(widget.scores, expected(widget, square()), atol=1e-4)
 
 

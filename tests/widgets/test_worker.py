@@ -80,25 +80,34 @@ def test_a_newer_job_cancels_the_running_one(worker):
 
 
 def test_stop_reaches_only_the_owner_and_only_long_work_if_told(worker, gate):
-    flags = {}
+    ran, dropped = [], []
 
-    def note(name):
-        def run(job):
-            flags[name] = job.cancelled
+    def job(name, owner, **options):
+        run = lambda job: ran.append(name)  # noqa: E731
+        drop = lambda: dropped.append(name)  # noqa: E731
+        return Job(key=name, owner=owner, run=run, on_dropped=drop, **options)
 
-        return run
-
-    worker.submit(Job(key=1, owner="a", long=True, run=note("a long")))
-    worker.submit(Job(key=2, owner="a", run=note("a short")))
-    worker.submit(Job(key=3, owner="b", long=True, run=note("b long")))
+    for each in (job("a long", "a", long=True), job("a short", "a"), job("b long", "b", long=True)):
+        worker.submit(each)
     worker.cancel("a", long=True)
     gate.set()
     assert worker.join()
-    assert flags == {"a long": True, "a short": False, "b long": False}
-    worker.submit(Job(key=4, owner="a", run=note("last"), delay=30))
+    assert (sorted(ran), dropped) == (["a short", "b long"], ["a long"])
+    worker.submit(job("last", "a", delay=30))
     worker.cancel("a")
     assert worker.join(5)
-    assert flags["last"]
+    assert dropped == ["a long", "last"]
+
+
+def test_what_is_replaced_before_its_turn_is_told(worker, gate):
+    dropped = []
+    for number in range(3):
+        drop = lambda n=number: dropped.append(n)  # noqa: E731
+        worker.submit(make("key", lambda job: None, on_dropped=drop))
+    assert dropped == [0, 1]
+    gate.set()
+    assert worker.join()
+    assert dropped == [0, 1]
 
 
 def test_short_work_passes_long_work(worker):

@@ -109,6 +109,12 @@ export class Channel {
     return { busy: foreign || out.length > 0, stoppable, offline, saved };
   }
 
+  /** Whether a question of this lane is on its way or waits. */
+  pending(lane: string): boolean {
+    const it = this.#lanes.get(lane);
+    return it !== undefined && (it.out !== null || it.waiting !== null);
+  }
+
   /** End the widget's long work, whoever asked for it, and forget what waits for its end. */
   stop(): void {
     const { stoppable } = this.state;

@@ -260,6 +260,8 @@ export function createSession(shell: Shell) {
     emit("cut");
     history.put(mask.data);
     repaint();
+    // An older question of this view, on its way, would undo in the kernel what has come.
+    if (kernel.pending("scores")) ask(false, performance.now());
     emit("steps");
   }
 
@@ -358,7 +360,7 @@ export function createSession(shell: Shell) {
 
   function setFill(fill: Fill): void {
     self.fill.set(fill);
-    ask(true, performance.now());
+    ask(false, performance.now());
   }
 
   /** Null: the class that is predicted for the whole picture. */
