@@ -164,8 +164,11 @@ w
 """
 
 
-def test_in_jupyterlab(lab):
-    nb = lab.open(CELL.format(names=json.dumps(STRINGS)), "print(w._summary())", "w.snapshot()")
+@pytest.mark.parametrize("host", ["lab", "notebook7"])
+def test_in_a_notebook(host, request):
+    nb = request.getfixturevalue(host).open(
+        CELL.format(names=json.dumps(STRINGS)), "print(w._summary())", "w.snapshot()"
+    )
     outputs = nb.run(0)
     view = MapsPage(nb)
     assert STRINGS[0] in outputs[0]["data"]["text/plain"]
