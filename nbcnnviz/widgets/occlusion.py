@@ -131,7 +131,7 @@ class Occlusion(NetworkWidget):
         self._painter: Painter | None = Painter(net, self._x)
         self._seconds = 0.0
         self._turns = itertools.count(1)
-        self._stamp, self._origin = 0, ""
+        self._turn, self._origin = 0, ""
         self.history: deque[Painted] = deque(maxlen=_REMEMBERED)
         """What was painted, finished strokes only, the newest last."""
         clean = net.logits(self._x)[0].float().cpu()
@@ -195,10 +195,8 @@ class Occlusion(NetworkWidget):
     @traitlets.observe("target", "score")
     def _aim(self, change: Any) -> None:
         self._target = target_meta(self.target)
-        sweep = self.sweep
-        # A unit's activations are in the sweep only if they were measured.
-        if sweep is not None:
-            self._publish(sweep=self._aimed(sweep))
+        if self.sweep is not None:
+            self._publish(sweep=self._aimed(self.sweep))
             self._save_soon()
 
     def _aimed(self, sweep: Sweep) -> Sweep:
@@ -271,10 +269,10 @@ class Occlusion(NetworkWidget):
         scores, clean = self._paints().scores(mask, self.fill)
         mask.flags.writeable = False
         with self._trait_lock:
-            if turn < self._stamp:
+            if turn < self._turn:
                 raise Cancelled
             self._painted, self._clean = Painted(mask, scores), clean
-            self._origin, self._stamp = origin, turn
+            self._origin, self._turn = origin, turn
             if done and not (self.history and np.array_equal(self.history[-1].mask, mask)):
                 self.history.append(self._painted)
             self._publish(scores=scores)
@@ -309,9 +307,7 @@ class Occlusion(NetworkWidget):
 
     def _save(self) -> None:
         painted = self._painted
-        mask = pack(
-            {"origin": self._origin, "stamp": self._stamp}, {"mask": codes_of(painted.mask)}
-        )
+        mask = pack({"origin": self._origin}, {"mask": codes_of(painted.mask)})
         image = pack(
             {"name": self._inputs.names[0], "size": list(self._size)},
             {"picture": self._inputs.pictures[0], "hidden": self._paints().hidden(self.fill)},

@@ -275,8 +275,8 @@ def whole(box: list[int], crop: np.ndarray) -> np.ndarray:
     return mask
 
 
-def mask_blob(mask: np.ndarray, origin: str = "", stamp: int = 0) -> bytes:
-    return pack({"origin": origin, "stamp": stamp}, {"mask": mask})
+def mask_blob(mask: np.ndarray, origin: str = "") -> bytes:
+    return pack({"origin": origin}, {"mask": mask})
 
 
 def capsule(*points: tuple[float, float], size: float, hardness: float = 1) -> np.ndarray:

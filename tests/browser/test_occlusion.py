@@ -527,10 +527,10 @@ def test_a_mask_from_python_is_painted_and_can_be_undone(view, kernel):
     view.until_asked()
     id_ = view.page.sent("hello")[0]["view"]
     # The echo of what this view has painted itself is older than what it shows.
-    view.give("_mask", mask_blob(boxed(0, 0, 9, 9), origin=id_, stamp=1))
+    view.give("_mask", mask_blob(boxed(0, 0, 9, 9), origin=id_))
     view.shows(mine)
     given = boxed(20, 20, 40, 50)
-    view.give("_mask", mask_blob(given, stamp=2))
+    view.give("_mask", mask_blob(given))
     view.give("_scores", kernel.scores(0.5, "mean"))
     view.shows(given)
     assert "was espresso, now cup" in view.verdict.inner_text()
@@ -540,7 +540,7 @@ def test_a_mask_from_python_is_painted_and_can_be_undone(view, kernel):
     view.shows(given)
     # In the middle of a stroke: that ends, and is a step of its own.
     view.drag((10, 44), (20, 44), up=False)
-    view.give("_mask", mask_blob(boxed(0, 0, 9, 9), stamp=3))
+    view.give("_mask", mask_blob(boxed(0, 0, 9, 9)))
     view.page.page.mouse.up()
     view.shows(boxed(0, 0, 9, 9))
     view.button("undo").click()
@@ -553,7 +553,7 @@ def test_a_mask_from_python_wins_over_a_question_on_its_way(view, kernel):
     view.drag((10, 10), (30, 10))
     view.page.until(lambda: len(kernel.masks) > 0)
     given = boxed(20, 20, 40, 50)
-    view.give("_mask", mask_blob(given, stamp=2))
+    view.give("_mask", mask_blob(given))
     view.shows(given)
     kernel.held.clear()
     # Nobody has answered: it asks again, and that is the mask on the screen.
