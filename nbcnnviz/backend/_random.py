@@ -35,9 +35,9 @@ class OwnRandomness:
 
     def call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function's result; the same on every run."""
-        name = getattr(function, "__name__", "")
-        if name not in RANDOM or not _draws(name, args, kwargs):
+        if not draws(function, args, kwargs):
             return function(*args, **kwargs)
+        name = function.__name__
         device = _device(args, kwargs)
         if name in _TAKES_GENERATOR:
             # nn.init and others pass generator=None on.
@@ -90,6 +90,12 @@ class Quiet(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         return self.randomness.call(func, args, kwargs or {})
+
+
+def draws(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether this call takes numbers from the global random state."""
+    name = getattr(function, "__name__", "")
+    return name in RANDOM and _draws(name, args, kwargs)
 
 
 def _draws(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

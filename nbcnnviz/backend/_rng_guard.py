@@ -15,20 +15,24 @@ from ._random import Quiet
 
 
 @contextmanager
-def quiet(device: torch.device, scripted: bool = False) -> Iterator[None]:
+def quiet(device: torch.device, scripted: bool = False, draws: bool = True) -> Iterator[None]:
     """Run a model's or a user's code without moving the global random states.
 
     PyTorch's functions get a generator of their own (`Quiet`), on any thread. What draws from
     NumPy's or Python's global state, or within TorchScript (`scripted`), where no function is
     seen, has the state put back afterwards, if it changed and if this is the main thread: on
     another one, the main thread may have drawn meanwhile and would draw the same numbers again.
+
+    Code of which it is known that it `draws` nothing is not listened to, which is quicker by some
+    microseconds for each function it calls.
     """
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():
             stack.enter_context(_restored())
             if scripted:
                 stack.enter_context(_torch_restored(device))
-        stack.enter_context(Quiet())
+        if draws:
+            stack.enter_context(Quiet())
         yield
 
 

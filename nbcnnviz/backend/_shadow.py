@@ -21,6 +21,8 @@ import torch
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from ._model import modules
+
 # What no copy can tell from the original; most attributes of a module are of these types.
 _ATOMS = frozenset(
     {
@@ -44,16 +46,19 @@ _ATOMS = frozenset(
         torch.Generator,
     }
 )
+# A tensor may be the alias of a buffer.
+_PLAIN = _ATOMS - {torch.Tensor}
 # Hooks that run only while gradients flow or state is saved. They cannot change an output, and
 # backward hooks make in-place operations fail, so the shadow goes without them.
-_LEFT_OUT = frozenset(
-    {
-        "_backward_hooks",
-        "_backward_pre_hooks",
-        "_state_dict_hooks",
-        "_state_dict_pre_hooks",
-    }
+_LEFT_OUT = frozenset({"_backward_hooks", "_backward_pre_hooks"})
+_IDLE = frozenset(
+    {"_state_dict_hooks", "_state_dict_pre_hooks"}
     | {"_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"}
+)
+# What is said of single hooks, by their numbers, of which no two are equal: one will do for all.
+_BY_HANDLE = frozenset(
+    {"_forward_hooks_with_kwargs", "_forward_hooks_always_called"}
+    | {"_forward_pre_hooks_with_kwargs"}
 )
 _EMPTY = frozenset({dict, OrderedDict, set})
 # A list of a million words is data; nobody keeps layers in it.
@@ -81,8 +86,9 @@ def shadow(model: nn.Module) -> nn.Module:
     Raises:
         ValueError: a lazy module has not seen its first input yet.
     """
-    copier = _Copier()
-    return cast(nn.Module, copier.run(model))
+    with torch.no_grad():
+        body: nn.Module = _Copier().run(model)
+    return body
 
 
 class _Copier:
@@ -90,12 +96,15 @@ class _Copier:
         self.memo: dict[int, Any] = {}
         self.alive: list[Any] = []
         """Originals that were made on the way, so that no id in `memo` is used twice."""
+        self.nothing: OrderedDict[int, Any] = OrderedDict()
+        """One for all modules: nobody saves or loads the weights of a shadow."""
+        self.by_handle = {key: OrderedDict[int, bool]() for key in _BY_HANDLE}
         self.modules_met = 0
         self.depth = 0
 
     def run(self, model: nn.Module) -> Any:
         # Empty bodies first, so that cycles and weak references find their target.
-        shells = [(m, self.shell(m)) for m in model.modules() if id(m) not in self.memo]
+        shells = [(m, self.shell(m)) for m in modules(model) if id(m) not in self.memo]
         for original, body in shells:
             self.fill(original, body)
         return self.memo[id(model)]
@@ -123,10 +132,15 @@ class _Copier:
         if isinstance(module, torch.jit.ScriptModule) or body.__dict__:
             return
         target = body.__dict__
+        target.update(module.__dict__)
         for key, value in module.__dict__.items():
             kind = type(value)
-            if kind in _ATOMS:
-                target[key] = value
+            if kind in _PLAIN or (kind is tuple and _PLAIN.issuperset(map(type, value))):
+                continue
+            if key in _IDLE:
+                target[key] = self.nothing
+            elif key in _BY_HANDLE and not value:
+                target[key] = self.by_handle[key]
             elif (kind in _EMPTY and not value and key[0] == "_") or key in _LEFT_OUT:
                 target[key] = kind()
             elif key == "_buffers":
@@ -145,9 +159,11 @@ class _Copier:
     def buffer(self, tensor: torch.Tensor | None) -> torch.Tensor | None:
         if tensor is None:
             return None
-        if id(tensor) not in self.memo:
-            self.memo[id(tensor)] = tensor.detach().clone()
-        return cast(torch.Tensor, self.memo[id(tensor)])
+        made: torch.Tensor | None = self.memo.get(id(tensor))
+        if made is None:
+            # Without gradients, since `shadow` has switched them off.
+            self.memo[id(tensor)] = made = tensor.clone()
+        return made
 
     def value(self, value: Any) -> Any:
         kind = type(value)

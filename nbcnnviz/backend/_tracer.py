@@ -15,6 +15,7 @@ from torch.jit import ScriptModule
 from ._functions import DATA, PARTS, Function, bounds
 from ._kinds import is_builtin_kind, kind_of
 from ._moves import sliced
+from ._random import draws
 from ._rules import Call, NotDependentError
 from ._state import State, flattened
 from ._walk import Frame, Walk, first_tensor
@@ -51,6 +52,8 @@ class Tracer(Walk):
     def __init__(self, root: nn.Module, image: Tensor, observe: Observer | None = None) -> None:
         super().__init__(root)
         self.found: list[Found] = []
+        self.draws = False
+        """Whether the network drew random numbers."""
         self._observe = observe
         self._constant: State | None = None
         self._states: dict[int, tuple[weakref.ref[Tensor], State | None, bool]] = {}
@@ -104,6 +107,7 @@ class Tracer(Walk):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> Any:
+        self.draws = self.draws or draws(raw, args, kwargs)
         tensors = _tensors_in(args, kwargs)
         # Nobody convolves a constant.
         certain = function.kind in ("conv", "pool", "norm", "resize")

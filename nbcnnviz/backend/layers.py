@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from . import _tracer
+from ._model import modules
 from ._tracer import Found, Tracer
 from .receptive_field import ReceptiveField
 
@@ -106,6 +107,8 @@ class _Kept:
     layers: tuple[Layer, ...]
     all: tuple[Layer, ...]
     """No-ops included."""
+    draws: bool
+    """The network drew random numbers."""
 
 
 def _cache(net: Network) -> dict[Any, _Kept]:
@@ -115,13 +118,16 @@ def _cache(net: Network) -> dict[Any, _Kept]:
 
 def _key(net: Network, shape: Sequence[int]) -> Any:
     """What the list of layers depends on: the modules and the size of the input."""
-    return tuple(shape), tuple(map(id, net.model.modules()))
+    return tuple(shape), tuple(map(id, modules(net.model)))
 
 
-def cached(net: Network, shape: Sequence[int]) -> list[Layer] | None:
-    """The layers for inputs of this shape, if a pass has found them already."""
+def cached(net: Network, shape: Sequence[int]) -> tuple[list[Layer], bool] | None:
+    """The layers for inputs of this shape, if a pass has found them already.
+
+    And whether the network drew random numbers in that pass.
+    """
     kept = _cache(net).get(_key(net, shape))
-    return None if kept is None else list(kept.layers)
+    return None if kept is None else (list(kept.layers), kept.draws)
 
 
 def remember(net: Network, shape: Sequence[int], tracer: Tracer) -> list[Layer]:
@@ -138,7 +144,8 @@ def remember(net: Network, shape: Sequence[int], tracer: Tracer) -> list[Layer]:
         )
     cache = _cache(net)
     kept = tuple(layer for layer, noop in made if not noop)
-    cache[_key(net, shape)] = _Kept(kept, tuple(layer for layer, _ in made))
+    every = tuple(layer for layer, _ in made)
+    cache[_key(net, shape)] = _Kept(kept, every, tracer.draws)
     while len(cache) > _REMEMBERED:
         cache.pop(next(iter(cache)))
     return list(kept)
@@ -196,10 +203,7 @@ def name_of(layer: Any, argument: str = "layer", example: str = "") -> str:
     if isinstance(layer, Layer):
         return layer.name
     if not isinstance(layer, str):
-        raise TypeError(
-            f"{argument}: a {type(layer).__name__}; give a layer of net.layers() or its name"
-            f"{example}"
-        )
+        raise TypeError(f"{argument}={layer!r}: give a layer of net.layers() or its name{example}")
     return layer
 
 

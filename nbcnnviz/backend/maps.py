@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .network import Network
 
 Floats = npt.NDArray[np.float32]
+Ends: TypeAlias = tuple[Tensor, Tensor, bool]
 
 
 def feature_maps(net: Network | nn.Module, image: Any, layer: Layer | str) -> Tensor:
@@ -71,10 +73,11 @@ class ChannelStatistics:
         return float(self.minimum.min()), float(self.maximum.max())
 
 
-def channel_statistics(maps: Tensor) -> ChannelStatistics:
+def channel_statistics(maps: Tensor, ends: Ends | None = None) -> ChannelStatistics:
     """Mean, extremes, variance and sparsity of each of the maps (C, H, W).
 
-    A channel without one finite value has mean, extremes and variance 0.
+    `ends` is what `ends_of(maps)` gives, where that is known already. A channel without one
+    finite value has mean, extremes and variance 0.
 
     Example:
         >>> channel_statistics(torch.zeros(2, 3, 3)).dead
@@ -82,8 +85,9 @@ def channel_statistics(maps: Tensor) -> ChannelStatistics:
     """
     flat = _as_float(maps).flatten(1)
     # (C, H * W); float64 where the sums could lose what three shown digits need
-    low, high, every = _ends(flat)
+    low, high, every = ends_of(flat) if ends is None else ends
     if every:
+        # torch.var_mean takes ten times as long.
         mean = flat.mean(1, dtype=torch.float64)
         variance = (flat - mean.float()[:, None]).square_().mean(1)
         nan = torch.zeros(len(flat), dtype=torch.int32)
@@ -96,12 +100,14 @@ def channel_statistics(maps: Tensor) -> ChannelStatistics:
         nan = flat.isnan().sum(1).to(torch.int32)
     # As floats, since adding up truth values takes several times as long.
     zeros = torch.eq(flat, 0, out=torch.empty_like(flat)).sum(1, dtype=torch.float64)
+    sparsity = zeros / max(flat.shape[1], 1)
+    mean_, minimum, maximum, variance_, sparsity_ = _floats(mean, low, high, variance, sparsity)
     return ChannelStatistics(
-        mean=_floats(mean),
-        minimum=_floats(low),
-        maximum=_floats(high),
-        variance=_floats(variance),
-        sparsity=_floats(zeros / max(flat.shape[1], 1)),
+        mean=mean_,
+        minimum=minimum,
+        maximum=maximum,
+        variance=variance_,
+        sparsity=sparsity_,
         nan=nan.cpu().numpy(),
         dead=(zeros == flat.shape[1]).cpu().numpy(),
     )
@@ -124,15 +130,17 @@ class Quantised:
         return np.where(self.codes == 255, np.nan, values).astype(np.float32)
 
 
-def quantise(maps: Tensor) -> Quantised:
+def quantise(maps: Tensor, ends: Ends | None = None) -> Quantised:
     """Put each map (n, h, w) on its own scale of 255 steps, and NaN on a code of its own.
+
+    `ends` is what `ends_of(maps)` gives, where that is known already.
 
     Example:
         >>> quantise(torch.tensor([[[0.0, 1.0, float("nan")]]])).codes
         array([[[  0, 254, 255]]], dtype=uint8)
     """
     maps = _as_float(maps)
-    lo, hi, every = _ends(maps.flatten(1))
+    lo, hi, every = ends_of(maps) if ends is None else ends
     # Halved before the subtraction: values of 1e38 and -3e38 are further apart than float32 goes.
     half = hi / 2 - lo / 2
     gain = 254 / half
@@ -141,17 +149,18 @@ def quantise(maps: Tensor) -> Quantised:
     codes = (maps / 2).sub_(lo[:, None, None] / 2).mul_(gain)
     if not every:
         codes = torch.where(maps.isnan(), 255.0, codes.nan_to_num(0, 254, 0).clamp(0, 254))
-    return Quantised(codes.round_().to(torch.uint8).cpu().numpy(), _floats(lo), _floats(hi))
+    return Quantised(codes.round_().to(torch.uint8).cpu().numpy(), *_floats(lo, hi))
 
 
-def _ends(flat: Tensor) -> tuple[Tensor, Tensor, bool]:
-    """Smallest and largest finite value of each row, 0 where there is none; are all finite?"""
+def ends_of(maps: Tensor) -> Ends:
+    """Smallest and largest finite value of each map, 0 where there is none; are all finite?"""
+    flat = _as_float(maps).flatten(1)
     if not flat.shape[1]:
         return flat.new_zeros(len(flat)), flat.new_zeros(len(flat)), True
     # Two calls: aminmax along a dimension takes many times as long on a CPU.
     low, high = flat.amin(1), flat.amax(1)
-    # NaN and infinities show in the ends.
-    if bool(torch.isfinite(low).all() and torch.isfinite(high).all()):
+    # NaN and infinities show in the ends, and in their sum.
+    if math.isfinite(float(low.sum() + high.sum())):
         return low, high, True
     finite = torch.isfinite(flat)
     low = torch.where(finite, flat, torch.inf).amin(1)
@@ -180,10 +189,12 @@ def _as_float(maps: Tensor) -> Tensor:
     return maps.detach().to(device, torch.float32)
 
 
-def _floats(values: Tensor) -> Floats:
+def _floats(*rows: Tensor) -> list[Floats]:
+    """Each as float32 of NumPy, all at once: these are small, and calls cost more than sums."""
     # The variance of values around 1e38 is beyond float32: say "huge", not "infinite".
     most = torch.finfo(torch.float32).max
-    return values.nan_to_num(0, most, -most).clamp(-most, most).to(torch.float32).cpu().numpy()
+    joint = torch.stack([row.float() for row in rows]).nan_to_num_(0, most, -most)
+    return list(joint.cpu().numpy())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.jit import ScriptModule
 
 from . import _tracer, layers
 from ._functions import Function
@@ -80,10 +81,12 @@ class Recorder(Walk):
         self._keep_graph = keep_graph
         self._stop_early = stop_early
         self._kept: dict[str, Tensor | Activation] = {}
-        self._paths = {name.partition("/")[0].partition("#")[0] for name in self.names}
-        self._known = known = dict(named_modules(module))
-        for name in self.names:
-            path = name.partition("/")[0].partition("#")[0]
+        paths = [name.partition("/")[0].partition("#")[0] for name in self.names]
+        self._paths = set(paths)
+        traced = not self.functions and all(isinstance(n, Layer) for n in names)
+        known = _registered(module, self._paths) if traced else None
+        self._known = known = dict(named_modules(module)) if known is None else known
+        for name, path in zip(self.names, paths, strict=True):
             if path not in known or not name:
                 raise ValueError(f"layer={name!r}: {layers.no_such_layer(path, list(known)[1:])}")
 
@@ -162,6 +165,15 @@ class Recorder(Walk):
         return isinstance(error, _Enough)
 
 
+def _registered(root: nn.Module, paths: set[str]) -> dict[str, nn.Module] | None:
+    """The modules at these paths, quicker than by `named_modules`; None if one is not there."""
+    try:
+        found = {path: root.get_submodule(path) for path in paths}
+    except AttributeError:  # it may lie in a plain list
+        return None
+    return None if any(isinstance(m, ScriptModule) for m in found.values()) else found
+
+
 class Recording(Mapping[str, Tensor]):
     """Maps (C, H, W) by layer name. The network runs when it is first read or entered.
 
@@ -232,13 +244,20 @@ def record(
     return Recording(wrap(net), image, [name_of(each, "layers") for each in chosen])
 
 
+def record_prepared(net: Network, x: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
+    """Maps (C, H, W) by layer name, for what `net.prepare` made; it is left as it is."""
+    # Some networks begin with an in-place operation.
+    return _record(net, x.clone(), names)
+
+
 def _record(net: Network, image: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    known = layers.cached(net, image.shape)
-    if known is None:
+    cached = layers.cached(net, image.shape)
+    if cached is None:
         return _record_and_trace(net, image, names)
+    known, draws = cached
     wanted = [_with_maps(layers.find(known, name)) for name in names]
     try:
-        maps = _replay(net, image, wanted)
+        maps = _replay(net, image, wanted, draws)
     except _ChangedError:
         # The network took another way for this image, or was rebuilt in place.
         return _record_and_trace(net, image, names)
@@ -249,8 +268,8 @@ class _ChangedError(Exception):
     """What ran is not what was found before."""
 
 
-def _replay(net: Network, image: Tensor, wanted: Sequence[Layer]) -> dict[str, Tensor]:
-    with net.evaluating() as body:
+def _replay(net: Network, image: Tensor, wanted: Sequence[Layer], draws: bool) -> dict[str, Tensor]:
+    with net.evaluating(draws=draws) as body:
         try:
             recorder = Recorder(body, wanted)
         except ValueError as error:

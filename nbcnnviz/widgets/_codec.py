@@ -15,7 +15,11 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-_DTYPES = {"uint8", "int16", "uint16", "int32", "float32"}
+_DTYPES = ("uint8", "int16", "uint16", "int32", "float32")
+# A dtype's own name is put together anew each time.
+_NAMES = {
+    kind: name for name in _DTYPES for kind in (np.dtype(name), np.dtype(name).newbyteorder())
+}
 _ALIGN = 8
 
 
@@ -43,14 +47,17 @@ def pack(meta: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:
         TypeError: an array has a dtype the browser does not read.
     """
     layout: dict[str, Any] = {}
-    chunks: list[bytes] = []
+    chunks: list[Any] = []
     offset = 0
     for name, array in arrays.items():
-        if array.dtype.name not in _DTYPES:
+        dtype = _NAMES.get(array.dtype)
+        if dtype is None:
             raise TypeError(f"array {name!r} is {array.dtype}: use one of {sorted(_DTYPES)}")
-        data = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        # The bytes themselves, which are copied only once, below.
+        data = little.reshape(-1).view(np.uint8)
         layout[name] = {
-            "dtype": array.dtype.name,
+            "dtype": dtype,
             "shape": list(array.shape),
             "offset": offset,
         }

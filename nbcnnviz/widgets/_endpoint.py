@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ..backend._openmp import release_team
 from . import _lanes
 from ._lanes import Ask, Hello, Refused, Seen, Stop
 from ._worker import Cancelled, Job, Worker, cancel_work, worker_for
@@ -59,6 +60,8 @@ class Endpoint:
             self.tell("reply", status="error", message=message.why, ms=0.0, **_address(message))
         else:
             self.tell("ack", **self._address(message))
+            # The cell that may have run on this thread is over: the worker is to be quick.
+            release_team()
             worker_for(net).submit(self._job(message))
 
     def tell(self, kind: str, blob: bytes | None = None, **content: Any) -> None:
@@ -112,6 +115,7 @@ class Endpoint:
             # To wait for the worker would be to wait for oneself.
             run(job)
         else:
+            release_team()
             self.worker.submit(job)
         try:
             shown = None

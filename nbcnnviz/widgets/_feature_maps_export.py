@@ -62,7 +62,7 @@ def _names(widget: FeatureMaps, layers: object) -> list[str]:
     names = [layers] if isinstance(layers, str) else layers
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise TypeError(f'layers={layers!r}: give a layer\'s name, a list of names, or "all"')
-    return list(dict.fromkeys(widget._spatial(name).name for name in names))
+    return list(dict.fromkeys(widget._usable(name).name for name in names))
 
 
 def _rest(widget: FeatureMaps, record: LayerRecord) -> Iterator[Answer]:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backend.doctor import LayerStats
 from ..backend.layers import Layer
 from ..backend.maps import ChannelStatistics, Quantised
 from ._codec import Array, pack
@@ -99,28 +98,3 @@ def compare_blob(records: Sequence[LayerRecord], channel: int) -> bytes:
         "hi": np.stack([each.quantised.hi[channel] for each in records]),
     }
     return pack({"layer": records[0].layer.name, "channel": channel}, arrays)
-
-
-def layer_entry(layer: Layer, stats: LayerStats | None) -> dict[str, Any]:
-    """A layer as the ribbon and the picker know it."""
-    return {
-        "name": layer.name,
-        "label": layer.label,
-        "module": layer.module,
-        "kind": layer.kind,
-        "leaf": layer.leaf,
-        "shape": list(layer.shape),
-        "parameters": layer.parameters,
-        "field": None if layer.field is None else list(layer.field.size),
-        "dead": None if stats is None else stats.dead,
-        "saturated": None if stats is None else stats.saturated,
-        "nan": 0 if stats is None else stats.nan,
-        "inf": 0 if stats is None else stats.inf,
-    }
-
-
-def facts(layer: Layer) -> str:
-    """Kind, shape and field of view, as on the screen."""
-    shape = " x ".join(map(str, layer.shape))
-    sees = "" if layer.field is None else f" · sees {max(layer.field.size)} px"
-    return f"{layer.module} · {shape}{sees}"

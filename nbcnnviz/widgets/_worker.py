@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import threading
 import time
 import weakref
@@ -17,7 +18,10 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..backend._openmp import release_team
+
 _IDLE_SECONDS = 10.0
+_REST_SECONDS = 0.2
 _EXIT_SECONDS = 3.0
 _UNSEEN_SECONDS = 2.0
 """After this long the next partial result goes out although nobody has seen the last."""
@@ -193,13 +197,18 @@ class Worker:
 
     def _next(self) -> Job | None:
         """The next job, once it is due; None when there was nothing to do for a while."""
-        give_up = time.monotonic() + _IDLE_SECONDS
+        since = time.monotonic()
+        give_up, rest = since + _IDLE_SECONDS, since + _REST_SECONDS
         while (job := self._take(long=True)) is None:
             due = [job.submitted + job.delay for job in self._waiting.values()]
             now = time.monotonic()
             if not due and now >= give_up:
                 return None
-            self._changed.wait(max(0.0, min([*due, give_up]) - now))
+            if now >= rest:
+                # The user's cells are quicker without it, and a mouse that rests has stopped.
+                release_team()
+                rest = math.inf
+            self._changed.wait(max(0.0, min([*due, give_up, rest]) - now))
         return job
 
     def _loop(self) -> None:

@@ -9,24 +9,16 @@ import numpy as np
 import traitlets
 
 from .. import colormaps
-from ..backend import doctor, maps
-from ..backend.layers import Layer, default_layer, find
+from ..backend import maps
 from ..backend.network import Network
-from ..backend.recorder import record
-from ._base import NetworkWidget
+from ..backend.recorder import record_prepared
 from ._cache import shared
 from ._codec import pack
 from ._inputs import Inputs
 from ._lanes import flag, lane, long_lane, one_of, optional, several, text, whole
-from ._layer_record import (
-    MAPS_AT_ONCE,
-    SORTS,
-    LayerRecord,
-    compare_blob,
-    facts,
-    layer_entry,
-)
-from ._traits import Choice, Flag, Text, Whole, check
+from ._layer_record import MAPS_AT_ONCE, SORTS, LayerRecord, compare_blob
+from ._layers import LayerWidget, facts
+from ._traits import Choice, Flag, Whole, check
 from ._worker import Job
 
 if TYPE_CHECKING:
@@ -34,17 +26,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor, nn
 
+    from ..backend.layers import Layer
+
 SAVED_BYTES = 250_000
 """Of maps in the traits: with the picture, the code, base64 and all below 1 MB when saved."""
 
 
-class FeatureMaps(NetworkWidget):
+class FeatureMaps(LayerWidget):
     """See what every layer of a network answers to an image, channel by channel.
 
     Args:
         net: a `Network` or a bare `torch.nn.Module`.
         image: anything image-like (see `Network.prepare`), or a list of images to compare.
-        layer: the layer to begin with, by name; the first activation or convolution if None.
+        layer: the layer to begin with, or its name; the first activation or convolution if None.
         names: what to call the images; by default their file names, or numbers.
         settings: `channel`, `image_index`, `sort`, `scale`, `colormap`, `hide_dead`, `theme`.
 
@@ -59,8 +53,6 @@ class FeatureMaps(NetworkWidget):
 
     stem: ClassVar[str] = "feature_maps"
 
-    layer = Text()
-    """Name of the layer shown, as in `net.layers()`."""
     channel = Whole(None, allow_none=True)
     """The channel opened large; None: the grid."""
     image_index = Whole(0)
@@ -74,7 +66,6 @@ class FeatureMaps(NetworkWidget):
     hide_dead = Flag(False)
     """Leave out channels whose every value is zero."""
 
-    _layers: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     _images = traitlets.Bytes().tag(sync=True)
     _maps = traitlets.Bytes().tag(sync=True)
 
@@ -82,30 +73,18 @@ class FeatureMaps(NetworkWidget):
         self,
         net: Network | nn.Module,
         image: Any,
-        layer: str | None = None,
+        layer: Layer | str | None = None,
         *,
         names: Sequence[str] | None = None,
         **settings: Any,
     ) -> None:
         net = Network.wrap(net)
         self._inputs = Inputs.prepare(net, image, names)
-        self.layers, self._stats = doctor.examine(net, self._inputs.tensors[0])
         self._held: tuple[Any, Tensor] | None = None
-        chosen = self._spatial(layer) if layer is not None else default_layer(self.layers)
-        super().__init__(
-            net,
-            settings,
-            layer=chosen.name,
-            _layers=self._layer_list(),
-            _images=self._inputs.blob(),
-        )
+        super().__init__(net, self._inputs.tensors[0], layer, settings, _images=self._inputs.blob())
         self.observe(self._save_soon, ["layer", "image_index", "sort", "hide_dead"])
 
     # -- settings -----------------------------------------------------------------------------
-
-    @check("layer")
-    def _valid_layer(self, name: str) -> str:
-        return self._spatial(name).name
 
     @check("image_index")
     def _valid_image(self, index: int) -> int:
@@ -117,30 +96,15 @@ class FeatureMaps(NetworkWidget):
 
     @check("channel")
     def _valid_channel(self, channel: int | None) -> int | None:
-        count = self._spatial(self.layer).shape[0]
+        count = self._usable(self.layer).shape[0]
         if channel is not None and not 0 <= channel < count:
             raise ValueError(f"channel={channel}: {self.layer} has channels 0 to {count - 1}")
         return channel
 
     @traitlets.observe("layer")
     def _keep_channel(self, change: Any) -> None:
-        if self.channel is not None and self.channel >= self._spatial(self.layer).shape[0]:
+        if self.channel is not None and self.channel >= self._usable(self.layer).shape[0]:
             self.channel = None
-
-    def _spatial(self, name: Any) -> Layer:
-        if not isinstance(name, str):
-            raise TypeError(
-                f"layer={name!r}: give a layer's name, for example "
-                f"{default_layer(self.layers).name!r}"
-            )
-        found = find(self.layers, name)
-        if not found.spatial:
-            raise ValueError(
-                f"layer={name!r} has no maps: its output is {found.shape}. "
-                f"Choose a layer with height and width, for example "
-                f"{default_layer(self.layers).name!r}"
-            )
-        return found
 
     # -- for the user -------------------------------------------------------------------------
 
@@ -152,11 +116,10 @@ class FeatureMaps(NetworkWidget):
     def refresh(self) -> None:
         """Look again, after more training: maps, predictions and the doctor's marks."""
         self._inputs.predict(self.net)
-        self.layers, self._stats = doctor.examine(self.net, self._inputs.tensors[0])
         self._held = None
         shared.drop(self._epoch)
         self._images = self._inputs.blob()
-        self._layers = self._layer_list()
+        self._examine_again(self._inputs.tensors[0])
         self._save()
 
     def _compute(self, job: Job) -> Tensor:
@@ -170,12 +133,12 @@ class FeatureMaps(NetworkWidget):
 
     # -- what is worked out ---------------------------------------------------------------------
 
-    def _float_maps(self, layer: str, image: int) -> Tensor:
+    def _float_maps(self, layer: str, image: int, version: int | None = None) -> Tensor:
         """The exact maps; only those of the last layer asked for are held."""
-        key = (layer, image, self.net.version())
+        key = (layer, image, self.net.version() if version is None else version)
         held = self._held
         if held is None or held[0] != key:
-            held = key, record(self.net, self._inputs.tensors[image], [layer])[layer]
+            held = key, record_prepared(self.net, self._inputs.tensors[image], [layer])[layer]
             self._held = held
         return held[1]
 
@@ -183,14 +146,15 @@ class FeatureMaps(NetworkWidget):
         version = self.net.version()
 
         def make() -> LayerRecord:
-            exact = self._float_maps(layer, image)
+            exact = self._float_maps(layer, image, version)
             reduced, factor = maps.reduce_maps(exact)
+            ends = maps.ends_of(exact)
             return LayerRecord(
-                layer=self._spatial(layer),
+                layer=self._usable(layer),
                 image=image,
                 version=version,
-                statistics=maps.channel_statistics(exact),
-                quantised=maps.quantise(reduced),
+                statistics=maps.channel_statistics(exact, ends),
+                quantised=maps.quantise(reduced, ends if factor == 1 else None),
                 factor=factor,
                 picture=self._inputs.pictures[image],
             )
@@ -200,7 +164,7 @@ class FeatureMaps(NetworkWidget):
 
     def _checked(self, layer: str, image: int) -> LayerRecord:
         """The record for what a browser asks for, whose words are not to be trusted."""
-        return self._record(self._spatial(layer).name, self._checked_image(image))
+        return self._record(self._usable(layer).name, self._checked_image(image))
 
     def _checked_image(self, image: int) -> int:
         if image >= len(self._inputs):
@@ -252,8 +216,8 @@ class FeatureMaps(NetworkWidget):
 
     @long_lane(layer=text(), channel=whole())
     def _lane_compare(self, job: Job, layer: str, channel: int) -> bytes:
-        if channel >= self._spatial(layer).shape[0]:
-            raise ValueError(f"channel {channel}: {layer} has {self._spatial(layer).shape[0]}")
+        if channel >= self._usable(layer).shape[0]:
+            raise ValueError(f"channel {channel}: {layer} has {self._usable(layer).shape[0]}")
         done: list[LayerRecord] = []
         for index in range(len(self._inputs)):
             job.progress(index, len(self._inputs))
@@ -264,13 +228,10 @@ class FeatureMaps(NetworkWidget):
 
     @lane(layer=text(), image=whole(), channel=optional(whole()))
     def _lane_code(self, job: Job, layer: str, image: int, channel: int | None) -> bytes:
-        name, image = self._spatial(layer).name, self._checked_image(image)
+        name, image = self._usable(layer).name, self._checked_image(image)
         return pack({"code": self._code_for(name, image, channel)}, {})
 
     # -- what a saved notebook, a still picture and a page of its own show -----------------------
-
-    def _layer_list(self) -> list[dict[str, Any]]:
-        return [layer_entry(layer, self._stats.get(layer.name)) for layer in self.layers]
 
     def _shown(self) -> tuple[LayerRecord, npt.NDArray[np.int32]]:
         """The record on view and the channels of the grid, in order."""
@@ -317,7 +278,7 @@ class FeatureMaps(NetworkWidget):
         from . import _still
 
         return _still.figure(
-            title=f"{self.layer}  {facts(self._spatial(self.layer))}",
+            title=f"{self.layer}  {facts(self._usable(self.layer))}",
             tiles=self._tiles(64),
         )
 

@@ -371,7 +371,7 @@ def test_an_unknown_name_gets_the_nearest_ones() -> None:
     block = trace(Network(nn.Sequential(nn.Conv2d(3, 3, 1), make("skip"))), X)
     with pytest.raises(ValueError, match=r"did you mean '1\.conv1' or"):
         find(block, "conv1")
-    match = r"layer: a int; give a layer of net.layers\(\) or its name, for example 'relu'"
+    match = r"layer=3: give a layer of net.layers\(\) or its name, for example 'relu'"
     with pytest.raises(TypeError, match=match):
         find(layers, 3)
     assert find(layers, layers[2]) is find(layers, "relu") is layers[2]

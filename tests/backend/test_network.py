@@ -143,6 +143,22 @@ def test_models_that_cannot_be_used(case: str) -> None:
         Network(make())
 
 
+@pytest.mark.parametrize(
+    ("device", "kind", "message"),
+    [
+        ("cudda", ValueError, r"device='cudda': .*; this machine has cpu"),
+        ("cuda:99", ValueError, r"device='cuda:99': .*; this machine has cpu"),
+        ("meta", ValueError, r"device='meta': meta holds no numbers; this machine has cpu"),
+        (3.5, TypeError, r'device: a float; give "cpu", "cuda"'),
+    ],
+)
+def test_a_device_that_is_not_there(device: Any, kind: type[Exception], message: str) -> None:
+    model = tiny()
+    with pytest.raises(kind, match=message):
+        Network(model, device=device)
+    assert next(model.parameters()).device.type == "cpu"
+
+
 def test_wrap() -> None:
     net = Network(tiny())
     assert Network.wrap(net) is net

@@ -245,7 +245,7 @@ def test_an_unknown_layer_is_refused_with_the_nearest_names() -> None:
             dict(record(net, X, ["conv1", "fc"]))
     with pytest.raises(ValueError, match=r"layer='conv': .* did you mean 'conv[12]'"):
         Recorder(shadow(net.model), ["conv"])
-    with pytest.raises(TypeError, match="layers: a int"):
+    with pytest.raises(TypeError, match="layers=3: give a layer"):
         record(net, X, [3])
     missing = pytest.raises(ValueError, match="the network did not call it for this input")
     with Recorder(shadow(net.model), ["/gelu#1"]) as recorder, missing:

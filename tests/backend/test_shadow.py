@@ -331,3 +331,22 @@ def test_exceptions_and_strings_among_the_attributes_are_shared() -> None:
     assert body.error is model.error and body.name is model.name
     with torch.no_grad():
         assert torch.equal(body(X), model(X))
+
+
+def test_hooks_of_one_module_are_those_of_no_other() -> None:
+    """Though what says of hooks that they take keywords, or run always, is one for all."""
+    model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+    model[0].register_forward_hook(lambda module, args, kwargs, output: output, with_kwargs=True)
+    body, met = shadow(model), []
+    with_words = lambda module, args, kwargs: met.append((module, kwargs))  # noqa: E731
+    body[2].register_forward_pre_hook(with_words, with_kwargs=True)
+    body[1].register_forward_hook(lambda module, args, output: met.append((module, len(args))))
+    always = body[1].register_forward_hook(lambda *_: met.append("always"), always_call=True)
+    with torch.no_grad():
+        assert torch.equal(body(X), model(X))
+    assert met == [(body[1], 1), "always", (body[2], {})]
+    always.remove()
+    assert not body[1]._forward_hooks_always_called
+    assert [len(module._forward_hooks) for module in body] == [1, 1, 0]
+    assert body.state_dict().keys() == model.state_dict().keys()
+    copy.deepcopy(body)

@@ -75,6 +75,15 @@ def test_a_bare_module_and_an_image_are_enough(model, images):
     assert any("224" in sentence for sentence in widget._about["assumptions"])
 
 
+def test_a_layer_will_do_for_its_name(net, images):
+    layer = net.layers(images[0])[-3]
+    widget = nv.FeatureMaps(net, images, layer)
+    assert widget.layer == layer.name
+    widget.layer = widget.layers[0]
+    assert widget.layer == widget.layers[0].name
+    assert widget.get_state("layer") == {"layer": widget.layers[0].name}
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

@@ -1,0 +1,113 @@
+"""Widgets that show one layer at a time: which layers there are, and which one is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+
+from ..backend import doctor
+from ..backend.doctor import LayerStats
+from ..backend.layers import Layer, default_layer, find
+from ._base import NetworkWidget
+from ._traits import Text, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..backend.network import Network
+
+
+class LayerName(Text):
+    """A layer, given by name or itself; its name is what is kept."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """The name."""
+        return super().validate(obj, value.name if isinstance(value, Layer) else value)
+
+
+class LayerWidget(NetworkWidget):
+    """A widget with a layer to choose, by ribbon, picker or Python.
+
+    A subclass may say where to begin (`_first_layer`) and which layers will do (`_usable`).
+    """
+
+    layer = LayerName()
+    """Name of the layer shown, as in `net.layers()`; set it to a name or to a `Layer`."""
+
+    _layers: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+
+    layers: list[Layer]
+    """All layers of the network, in call order."""
+
+    def __init__(
+        self,
+        net: Network,
+        x: Tensor,
+        layer: Layer | str | None,
+        settings: Mapping[str, Any],
+        **state: Any,
+    ) -> None:
+        """Look at the layers with an input (1, C, H, W), then open the widget."""
+        self._stats: dict[str, LayerStats]
+        self.layers, self._stats = doctor.examine(net, x)
+        chosen = self._first_layer(net) if layer is None else self._usable(layer)
+        super().__init__(net, settings, layer=chosen.name, _layers=self._layer_list(), **state)
+
+    @check("layer")
+    def _valid_layer(self, name: str) -> str:
+        return self._usable(name).name
+
+    def _first_layer(self, net: Network) -> Layer:
+        """Where to begin when nobody said."""
+        return default_layer(self.layers)
+
+    def _usable(self, name: Any) -> Layer:
+        """The layer of this name, if it has maps.
+
+        Raises:
+            TypeError, ValueError: no name, no such layer, or none with maps.
+        """
+        found = find(self.layers, name)
+        if not found.spatial:
+            raise ValueError(
+                f"layer={found.name!r} has no maps: its output is {found.shape}. "
+                f"Choose a layer with height and width, for example "
+                f"{default_layer(self.layers).name!r}"
+            )
+        return found
+
+    def _examine_again(self, x: Tensor) -> None:
+        """After more training, or other surgery: the layers and the doctor's marks as they are."""
+        self.layers, self._stats = doctor.examine(self.net, x)
+        self._publish(_layers=self._layer_list())
+
+    def _layer_list(self) -> list[dict[str, Any]]:
+        """The layers as ribbon and picker know them."""
+        return [_entry(layer, self._stats.get(layer.name)) for layer in self.layers]
+
+
+def facts(layer: Layer) -> str:
+    """Kind, shape and field of view, as on the screen."""
+    shape = " x ".join(map(str, layer.shape))
+    sees = "" if layer.field is None else f" · sees {max(layer.field.size)} px"
+    return f"{layer.module} · {shape}{sees}"
+
+
+def _entry(layer: Layer, stats: LayerStats | None) -> dict[str, Any]:
+    """A layer as the ribbon and the picker know it."""
+    return {
+        "name": layer.name,
+        "label": layer.label,
+        "module": layer.module,
+        "kind": layer.kind,
+        "leaf": layer.leaf,
+        "shape": list(layer.shape),
+        "parameters": layer.parameters,
+        "field": None if layer.field is None else list(layer.field.size),
+        "dead": None if stats is None else stats.dead,
+        "saturated": None if stats is None else stats.saturated,
+        "nan": 0 if stats is None else stats.nan,
+        "inf": 0 if stats is None else stats.inf,
+    }
