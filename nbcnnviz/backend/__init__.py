@@ -30,6 +30,21 @@ if TYPE_CHECKING:
     from .occlusion import Sweep as Sweep
     from .occlusion import occlude as occlude
     from .occlusion import occlusion_sweep as occlusion_sweep
+    from .pooling import Arithmetic as Arithmetic
+    from .pooling import GapContributions as GapContributions
+    from .pooling import Pooled as Pooled
+    from .pooling import PoolingLayer as PoolingLayer
+    from .pooling import Translation as Translation
+    from .pooling import gap_contributions as gap_contributions
+    from .pooling import pool as pool
+    from .pooling import pool_arithmetic as pool_arithmetic
+    from .pooling import pool_at as pool_at
+    from .pooling import pool_input as pool_input
+    from .pooling import pool_problem as pool_problem
+    from .pooling import pooling_layers as pooling_layers
+    from .pooling import replace_pooling as replace_pooling
+    from .pooling import shifted as shifted
+    from .pooling import translation as translation
     from .preprocess import Preprocess as Preprocess
     from .receptive_field import ReceptiveField as ReceptiveField
     from .recorder import Recorder as Recorder
@@ -54,6 +69,23 @@ _HOMES = {
     ),
     "network": ("Network", "Prediction"),
     "occlusion": ("Brush", "Sweep", "occlude", "occlusion_sweep"),
+    "pooling": (
+        "Arithmetic",
+        "GapContributions",
+        "Pooled",
+        "PoolingLayer",
+        "Translation",
+        "gap_contributions",
+        "pool",
+        "pool_arithmetic",
+        "pool_at",
+        "pool_input",
+        "pool_problem",
+        "pooling_layers",
+        "replace_pooling",
+        "shifted",
+        "translation",
+    ),
     "preprocess": ("Preprocess",),
     "receptive_field": ("ReceptiveField",),
     "recorder": ("Recorder", "Recording", "record"),
@@ -62,12 +94,16 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Arithmetic",
     "Brush",
     "ChannelStatistics",
+    "GapContributions",
     "Kernels",
     "Layer",
     "LayerStats",
     "Network",
+    "Pooled",
+    "PoolingLayer",
     "Prediction",
     "Preprocess",
     "Quantised",
@@ -76,18 +112,29 @@ __all__ = [
     "Recording",
     "Sweep",
     "Target",
+    "Translation",
     "channel_statistics",
     "feature_maps",
     "filled",
+    "gap_contributions",
     "kernels",
     "layer_stats",
     "load_image",
     "occlude",
     "occlusion_sweep",
+    "pool",
+    "pool_arithmetic",
+    "pool_at",
+    "pool_input",
+    "pool_problem",
+    "pooling_layers",
     "quantise",
     "record",
     "reduce_maps",
+    "replace_pooling",
+    "shifted",
     "trace",
+    "translation",
 ]
 
 

@@ -54,6 +54,16 @@ def place(
     return Box(y, x, size[-2], size[-1])
 
 
+def check(x: Tensor, precision: str, memory: int) -> None:
+    """Refuse what no engine can be made of."""
+    if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[0] != 1 or not x.is_floating_point():
+        raise ValueError("x: give one image as net.prepare makes it, (1, C, H, W)")
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f'precision={precision!r}: give "float32" or "bfloat16"')
+    if memory <= 0:
+        raise ValueError(f"memory={memory!r}: give a positive number of bytes")
+
+
 def order(tops: Offsets, lefts: Offsets, step: int) -> Offsets:
     """From coarse to fine: first positions that are multiples of `step`, then those between.
 

@@ -119,7 +119,11 @@ class Plain:
         self._format = torch.channels_last
         _, _, height, width = windows.x.shape
         self._pace = Pace(max(1, min(_MOST, _PIXELS // (height * width))))
+        self._shift = Answer(torch.zeros(()), None)
         logits, units = self._first(windows.x)
+        if precision == "bfloat16":
+            self._shift = self._error(logits, units)
+            logits, units = self._corrected(logits, units)
         self.clean = Answer(logits[0], None if units is None else units[0])
         if single:
             self._pace.limit(1)
@@ -140,6 +144,17 @@ class Plain:
         # other error comes again.
         self._format = torch.contiguous_format
         return self._run(x)
+
+    def _error(self, logits: Tensor, units: Tensor | None) -> Answer:
+        """What a preview of the image itself lacks."""
+        exact = self._run(self._windows.x, "float32")
+        more = None if units is None or exact.units is None else exact.units - units
+        return Answer(exact.logits - logits, more)
+
+    def _corrected(self, logits: Tensor, units: Tensor | None) -> Answer:
+        more = self._shift.units
+        whole = units if units is None or more is None else units + more
+        return Answer(logits + self._shift.logits, whole)
 
     def _alone(self) -> str:
         """Why images cannot be run together; empty if they can."""
@@ -173,11 +188,11 @@ class Plain:
         self._pace.told(len(numbers), time.perf_counter() - begin)
         return answer
 
-    def _run(self, batch: Tensor) -> Answer:
+    def _run(self, batch: Tensor, precision: str | None = None) -> Answer:
         device = batch.device.type
         reduced = (
             torch.autocast(device, dtype=torch.bfloat16)
-            if self.precision == "bfloat16"
+            if (precision or self.precision) == "bfloat16"
             else nullcontext()
         )
         units = None
@@ -202,7 +217,7 @@ class Plain:
                 f"net: {len(logits)} rows of scores for {len(batch)} images; occlusion needs one "
                 "row per image"
             )
-        return Answer(logits, units)
+        return self._corrected(logits, units)
 
 
 class Incremental:
@@ -237,8 +252,8 @@ class Incremental:
         engines = [engine for engine in (self._scores, self._unit) if engine is not None]
         self._first = engines[0]
         self.note = join(whole_note(self._first), preview_note(precision))
-        units = None if self._unit is None else on_cpu(self._unit.clean[0, 0])
-        self.clean = Answer(self._logits(lambda engine: engine.clean, 1)[0], units)
+        units = None if self._unit is None else on_cpu(self._exact(self._unit)[0, 0])
+        self.clean = Answer(self._logits(self._exact, 1)[0], units)
 
     def batches(self, numbers: Sequence[int]) -> Iterator[list[int]]:
         tops, lefts = self._windows.corners(numbers)
@@ -260,10 +275,18 @@ class Incremental:
         tops, lefts = self._windows.corners(numbers)
 
         def run(engine: Engine) -> Tensor:
-            return engine.scores(patches, tops, lefts)
+            scores = engine.scores(patches, tops, lefts)
+            return scores + (self._exact(engine) - engine.clean)
 
         units = None if self._unit is None else on_cpu(run(self._unit)[:, 0])
         return Answer(self._logits(run, len(numbers)), units)
+
+    def _exact(self, engine: Engine) -> Tensor:
+        """For the whole image: a preview must not call it something else than the network does.
+
+        Its other scores move along, which takes away most of their error.
+        """
+        return engine.exact if self.precision == "bfloat16" else engine.clean
 
     def _logits(self, run: Callable[[Engine], Tensor], count: int) -> Tensor:
         if self._scores is None:

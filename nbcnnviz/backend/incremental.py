@@ -80,6 +80,8 @@ class Engine:
     """Why they are not; empty if they are."""
     clean: Tensor
     """(1, K), what the base gives: class scores, or totals of channels. float32 or float64."""
+    exact: Tensor
+    """The same of the first base, as the network itself computes it."""
     step: int
     """Windows whose positions agree modulo this many pixels are fastest together."""
 
@@ -94,7 +96,7 @@ class Engine:
         memory: int = 640 << 20,
     ) -> None:
         self._net = Network.wrap(net)
-        _check(x, precision, memory)
+        _batches.check(x, precision, memory)
         self._layer = None if layer is None else _export.find_layer(self._net, x, layer)
         self._channel: int | None = None
         self._dtype = torch.bfloat16 if precision == "bfloat16" else x.dtype
@@ -112,13 +114,13 @@ class Engine:
         self._stale = False
         with self._working():
             self._bases, self.clean = self._pass(self._image)
-            self._verify(x, exported.fixed_batch)
+            self.exact = self._verify(x, exported.fixed_batch)
         if channel is not None:
             count = self.clean.shape[1]
             if isinstance(channel, bool) or not -count <= channel < count:
                 raise ValueError(f"channel={channel!r}: there are {count}, counted from 0")
             self._channel = channel % count
-            self.clean = self._chosen(self.clean)
+            self.clean, self.exact = self._chosen(self.clean), self._chosen(self.exact)
 
     # -- many changes of the base -------------------------------------------------------------
 
@@ -349,8 +351,8 @@ class Engine:
         self._run(entry, self._bases, 1, watch)
         return peak, largest
 
-    def _verify(self, x: Tensor, fixed_batch: bool) -> None:
-        """Compare the graph with the network itself.
+    def _verify(self, x: Tensor, fixed_batch: bool) -> Tensor:
+        """Compare the graph with the network itself; what that gives, (1, K).
 
         Raises:
             NotExportable: they differ: the network is random, say, or depends on a batch's size.
@@ -370,15 +372,8 @@ class Engine:
                 f"net: {self._net.name} as a graph gives other scores than the network itself, "
                 'which may draw random numbers or keep a state; engine="plain" runs it as it is'
             )
-
-
-def _check(x: Tensor, precision: str, memory: int) -> None:
-    if not isinstance(x, Tensor) or x.ndim != 4 or x.shape[0] != 1 or not x.is_floating_point():
-        raise ValueError("x: give one image as net.prepare makes it, (1, C, H, W)")
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f'precision={precision!r}: give "float32" or "bfloat16"')
-    if memory <= 0:
-        raise ValueError(f"memory={memory!r}: give a positive number of bytes")
+        exact: Tensor = wide[:1].clone()
+        return exact
 
 
 def build(

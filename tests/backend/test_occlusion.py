@@ -687,6 +687,30 @@ def test_a_preview_says_so_and_is_near(engine):
     assert exact.precision == "float32"
     error = (preview.logits - exact.logits).abs().max() / exact.logits.abs().max()
     assert 0 < error < 0.02
+    # The image itself is what the network says it is, to the last digit.
+    torch.testing.assert_close(preview.clean, net.logits(net.prepare(image))[0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(preview.clean, exact.clean, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_preview_explains_the_class_that_the_network_predicts(engine):
+    class Tie(torch.nn.Module):
+        """Two classes closer to each other than bfloat16 tells apart."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 1, 3, padding=1, bias=False)
+            self.conv.weight.data.fill_(1.0)
+
+        def forward(self, x):
+            mean = self.conv(x).mean((2, 3))
+            return torch.cat([mean, mean * 1.0001, mean * 0.5], 1)
+
+    net = nv.Network(Tie(), preprocess=backend.Preprocess(size=(24, 24), channels=1))
+    x = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    preview = occlusion_sweep(net, x, 8, 8, engine=engine, precision="bfloat16")
+    assert preview.target.index == preview.prediction == 1
+    assert not preview.flips.any()
 
 
 def test_double_precision_stays_double():

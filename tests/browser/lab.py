@@ -53,6 +53,8 @@ FLAGS = (
     # Also as root, in a container, and with a WebGL made in software.
     "--no-sandbox",
     "--disable-dev-shm-usage",
+    # As browsers do without a graphics card: pages are put together without WebGL.
+    "--disable-gpu",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     # No request of the browser's own.
