@@ -89,6 +89,23 @@ test("one question per lane is out; only the newest of the others is kept; lanes
   );
 });
 
+test("keep: what comes after it does not take its place, and of that only the newest waits", () => {
+  const { channel, fake, kernel, asked } = setUp();
+  channel.ask("a", { i: 0 });
+  channel.ask("a", { i: 1 });
+  channel.ask("a", { i: 2 }, { keep: true });
+  for (let i = 3; i < 9; i += 1) channel.ask("a", { i });
+  channel.ask("a", { i: 9 }, { keep: true });
+  channel.ask("a", { i: 10 });
+  channel.ask("a", { i: 11 });
+  for (let i = 0; i < 6; i += 1) kernel.reply(asked());
+  assert.deepEqual(
+    fake.asks("a").map((m) => m.args.i),
+    [0, 2, 9, 11],
+  );
+  assert.equal(channel.pending("a"), false);
+});
+
 test("replace: sent once the kernel has the running one, whose late replies are not shown", () => {
   const { channel, fake, kernel, replies, asked } = setUp();
   channel.ask("a", { i: 0 });

@@ -149,9 +149,11 @@ class FakeKernel:
 class OcclusionPage:
     """One Occlusion on a page, painted and idle (or `state`)."""
 
-    def __init__(self, page: StaticPage, kernel: Any = None, state: str | None = "idle") -> None:
+    def __init__(
+        self, page: StaticPage, kernel: Any = None, state: str | None = "idle", index: int = 0
+    ) -> None:
         self.page, self.kernel = page, kernel
-        self.root = page.page.locator(".nbcnnviz[data-widget=occlusion]")
+        self.root = page.page.locator(".nbcnnviz[data-widget=occlusion]").nth(index)
         self.stage = self.root.locator("canvas[data-role=stage]")
         self.map = self.root.locator("canvas[data-role=sweep]")
         self.verdict = self.root.locator("[data-role=verdict]")
@@ -188,8 +190,12 @@ class OcclusionPage:
 
     def scores(self) -> dict[int, str]:
         """Of each class in the list: its text."""
-        rows = self.root.locator("[data-role=scores] [data-class]").all()
-        return {int(row.get_attribute("data-class") or -1): row.inner_text() for row in rows}
+        # At once: rows come and go while one paints.
+        rows = self.root.evaluate(
+            """root => [...root.querySelectorAll("[data-role=scores] [data-class]")]
+              .map((row) => [row.dataset.class, row.innerText])"""
+        )
+        return {int(index): text for index, text in rows}
 
     # -- the mouse, in pixels of the picture -----------------------------------------------------
 

@@ -281,3 +281,78 @@ def test_a_saved_notebook_shows_mask_scores_and_sweep(lab):
     assert view.scores() == scores
     assert view.caption.inner_text() == caption
     nb.until(lambda: nb.pixels(view.root) == picture)
+
+
+def test_hiding_the_stripes_turns_the_tiger_cat_into_another_one(lab):
+    nb = lab.open(DEMO, "w = nv.Occlusion(net, nv.sample_image('cat'))\nw", size=(1500, 1100))
+    nb.run(0)
+    nb.run(1)
+    view = Painting(nb)
+    clean = agrees(nb, view)
+    assert nb.value(f"net.label({int(clean.argmax())})") == "tiger cat"
+    # What a sweep says matters most is what to paint over.
+    top, left = nb.value(
+        "(lambda s: s.positions[int(s.scores.argmin())].tolist()[:2])"
+        "(nv.backend.occlusion_sweep(net, w._x, 48, 16))"
+    )
+    view.tool("brush")
+    view.slide("size", 64)
+    view.drag((left + 12, top + 24), (left + 36, top + 24))
+    view.still()
+    after = agrees(nb, view)
+    assert int(after.argmax()) != int(clean.argmax())
+    assert "was tiger cat" in view.verdict.inner_text()
+
+
+def test_quick_strokes_are_all_in_the_history(lab):
+    nb = lab.open(DEMO, "w = nv.Occlusion(net, nv.sample_image('coffee'))\nw", size=(1500, 1100))
+    nb.run(0)
+    nb.run(1)
+    view = Painting(nb)
+    view.slide("size", 16)
+    # Slower than the mouse: several strokes begin while an answer is on its way.
+    nb.execute(
+        "import time; slow = w._painter.scores\n"
+        "w._painter.scores = lambda *a: (time.sleep(0.2), slow(*a))[1]"
+    )
+    for number in range(6):
+        view.drag((20 + 30 * number, 60), (30 + 30 * number, 90))
+    view.still()
+    masks = nb.value("[int(painted.mask.sum()) for painted in w.history]")
+    assert len(masks) == 6 and masks == sorted(set(masks))
+    agrees(nb, view)
+
+
+def test_two_views_paint_on_one_mask(lab):
+    nb = lab.open(
+        DEMO + "w = nv.Occlusion(net, nv.sample_image('coffee'))", "w", "w", size=(1500, 2400)
+    )
+    for cell in range(3):
+        nb.run(cell)
+    one, two = (Painting(nb, index=index) for index in (0, 1))
+    before = nb.pixels(two.root)
+    one.slide("size", 48)
+    one.drag((60, 90), (160, 90))
+    one.still()
+    nb.until(lambda: nb.pixels(two.root) != before, "the other view shows the stroke")
+    nb.until(lambda: shown(two) == shown(one), "and its scores")
+    agrees(nb, two)
+    # Size and tool are each view's own; undo in one takes back what was painted in the other.
+    assert two.root.get_by_role("slider", name="size").input_value() != "48"
+    two.button("clear").click()
+    two.still()
+    nb.until(lambda: nb.value("float(w.mask.max())") == 0)
+    nb.until(lambda: shown(one) == shown(two), "one shows the clean scores again")
+    agrees(nb, one)
+    # A sweep asked for in one is seen in both, and one goes while the other lives.
+    one.button("Run").click()
+    nb.until(lambda: nb.value("w.sweep is not None and w.sweep.complete"), "the sweep")
+    nb.until(lambda: one.caption.inner_text() == two.caption.inner_text() != "", "both show it")
+    nb.page.evaluate("""() => {
+      const { content } = window.jupyterapp.shell.currentWidget;
+      content.widgets[2].model.clearExecution();
+    }""")
+    nb.until(lambda: nb.page.locator(".nbcnnviz").count() == 1)
+    one.drag((60, 120), (120, 120))
+    one.still()
+    agrees(nb, one)

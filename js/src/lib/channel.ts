@@ -75,12 +75,15 @@ export class Channel {
 
   /** Ask, or remember as the lane's newest question until the one that is out is answered.
    * `replace` sends it as soon as the kernel has the running one, which the kernel then cancels:
-   * for long work that a new setting makes worthless. `arrays` are arguments that are no JSON.
+   * for long work that a new setting makes worthless. `keep` has it asked whatever comes after it:
+   * for what must not be missed, such as the end of a stroke. `arrays` are arguments that are no JSON.
    * Offline, it is asked when the kernel is back. */
-  ask(lane: string, args: Args = {}, { replace = false, arrays }: AskOptions = {}): void {
+  ask(lane: string, args: Args = {}, options: AskOptions = {}): void {
     if (this.#closed) return;
+    const { replace = false, keep = false, arrays } = options;
     const it = this.#lane(lane);
-    it.waiting = { args, replace, blob: arrays && pack({}, arrays) };
+    if (!it.waiting.at(-1)?.keep) it.waiting.pop();
+    it.waiting.push({ args, replace, keep, blob: arrays && pack({}, arrays) });
     this.#advance(lane, it);
     this.#tell();
   }
@@ -112,7 +115,7 @@ export class Channel {
   /** Whether a question of this lane is on its way or waits. */
   pending(lane: string): boolean {
     const it = this.#lanes.get(lane);
-    return it !== undefined && (it.out !== null || it.waiting !== null);
+    return it !== undefined && (it.out !== null || it.waiting.length > 0);
   }
 
   /** End the widget's long work, whoever asked for it, and forget what waits for its end. */
@@ -120,7 +123,7 @@ export class Channel {
     const { stoppable } = this.state;
     for (const it of this.#lanes.values()) {
       if (!it.long) continue;
-      it.waiting = null;
+      it.waiting = [];
       if (it.out) it.out.stopped = true;
     }
     if (stoppable) this.#send({ type: "stop", view: this.view, epoch: this.#epoch });
@@ -145,7 +148,7 @@ export class Channel {
   #lane(name: string): Lane {
     let it = this.#lanes.get(name);
     if (!it) {
-      it = { seq: 0, long: false, out: null, waiting: null, timer: null };
+      it = { seq: 0, long: false, out: null, waiting: [], timer: null };
       this.#lanes.set(name, it);
     }
     return it;
@@ -153,13 +156,14 @@ export class Channel {
 
   /** Send the waiting question if the lane allows it now. */
   #advance(name: string, it: Lane): void {
-    const { out, waiting } = it;
+    const { out } = it;
+    const waiting = it.waiting[0];
     if (!waiting || this.#offline) return;
     if (out && !(out.acked && (waiting.replace || out.stopped))) return;
     it.seq += 1;
     const { args, blob } = waiting;
     it.out = { seq: it.seq, args, blob, acked: false, stopped: false, cut: 0 };
-    it.waiting = null;
+    it.waiting.shift();
     this.#post(name, it);
   }
 
@@ -217,7 +221,7 @@ export class Channel {
   /** Ask again what was out; a newer question that waits takes its place. */
   #resume(): void {
     for (const [name, it] of this.#lanes) {
-      if (it.waiting || it.out?.stopped) it.out = null;
+      if (it.waiting.length > 0 || it.out?.stopped) it.out = null;
       if (it.out) this.#post(name, it);
       else this.#advance(name, it);
     }

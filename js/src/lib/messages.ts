@@ -12,6 +12,8 @@ const STATUSES: readonly unknown[] = ["ok", "partial", "cancelled", "unsaved"];
 
 export interface AskOptions {
   replace?: boolean;
+  /** A newer question that waits does not take its place: each of these is asked. */
+  keep?: boolean;
   arrays?: Parameters<typeof pack>[1];
 }
 
@@ -84,7 +86,8 @@ export interface Lane {
   /** Its work has steps and concerns all views; the kernel says so as it takes a question. */
   long: boolean;
   out: Question | null;
-  waiting: { args: Args; replace: boolean; blob: Uint8Array | undefined } | null;
+  /** At most one, the newest, behind those to keep. */
+  waiting: Array<{ args: Args; replace: boolean; keep: boolean; blob: Uint8Array | undefined }>;
   timer: unknown;
 }
 

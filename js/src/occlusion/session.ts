@@ -230,7 +230,8 @@ export function createSession(shell: Shell) {
     const { box, data } = crop(history.mask);
     const args = { fill: self.fill.get(), box, done };
     asked.set(args, { at, state: state() });
-    kernel.ask("scores", args, { arrays: { mask: { shape: box.slice(2), data } } });
+    // Python's history of strokes misses none.
+    kernel.ask("scores", args, { keep: done, arrays: { mask: { shape: box.slice(2), data } } });
   }
 
   /** Blend a part of the picture anew. */
