@@ -132,6 +132,16 @@ def test_the_drop_is_captums_on_the_demo_network():
         close(sweep.drop, expected, sweep.baseline)
 
 
+def test_the_drop_is_captums_in_full_size():
+    """The size and the window of the benchmarks, side by side rather than overlapping."""
+    net = architecture("resnet18")
+    x = F.interpolate(net.prepare(photo(224, 224)), size=(224, 224), mode="bilinear")
+    sweep = occlusion_sweep(net, x, 16, 16, engine="incremental")
+    assert sweep.scores.shape == (14, 14)
+    expected = captum_drop(net, x, (16, 16), (16, 16), sweep.target.index)
+    close(sweep.drop, expected, sweep.baseline)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("fill", ["mean", "black", "noise", (255, 0, 0)])
 def test_the_drop_is_captums_on_digits_with_any_fill(engine, fill):

@@ -134,6 +134,8 @@ def measure(name: str, positions: int, rounds: int, bfloat16: bool) -> None:
         made.append(backend.occlusion_sweep(net, x, WINDOW, STRIDE, on_frame=on_frame))
         shares.append(first[0] / (CLOCK[0]() - begin))
 
+    with torch.no_grad():
+        model(x)  # PyTorch's own first steps are neither's
     with Peak(daemon=True) as peak:
         cold = seconds(ours)
     sweep = made[0]
