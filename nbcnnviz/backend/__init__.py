@@ -10,6 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._saliency_mask import SaliencyMask as SaliencyMask
+    from ._saliency_mask import saliency_mask as saliency_mask
+    from .attribution import Attribution as Attribution
+    from .attribution import Completeness as Completeness
+    from .attribution import Explainer as Explainer
+    from .attribution import attribute as attribute
+    from .attribution import attribute_all as attribute_all
+    from .cam import Check as Check
+    from .cam import Terms as Terms
     from .doctor import LayerStats as LayerStats
     from .doctor import layer_stats as layer_stats
     from .fill import filled as filled
@@ -30,6 +39,9 @@ if TYPE_CHECKING:
     from .occlusion import Sweep as Sweep
     from .occlusion import occlude as occlude
     from .occlusion import occlusion_sweep as occlusion_sweep
+    from .patches import Patch as Patch
+    from .patches import TopPatches as TopPatches
+    from .patches import top_patches as top_patches
     from .pooling import Arithmetic as Arithmetic
     from .pooling import GapContributions as GapContributions
     from .pooling import Pooled as Pooled
@@ -46,13 +58,26 @@ if TYPE_CHECKING:
     from .pooling import shifted as shifted
     from .pooling import translation as translation
     from .preprocess import Preprocess as Preprocess
+    from .randomisation import Randomisation as Randomisation
+    from .randomisation import weight_randomisation as weight_randomisation
     from .receptive_field import ReceptiveField as ReceptiveField
     from .recorder import Recorder as Recorder
     from .recorder import Recording as Recording
     from .recorder import record as record
+    from .rules import BackwardRule as BackwardRule
+    from .sanity import Curve as Curve
+    from .sanity import Sanity as Sanity
+    from .sanity import cam_identities as cam_identities
+    from .sanity import deletion_curve as deletion_curve
+    from .sanity import insertion_curve as insertion_curve
+    from .sanity import sanity_checks as sanity_checks
+    from .switches import Switches as Switches
+    from .switches import pool_switches as pool_switches
     from .target import Target as Target
 
 _HOMES = {
+    "attribution": ("Attribution", "Completeness", "Explainer", "attribute", "attribute_all"),
+    "cam": ("Check", "Terms"),
     "doctor": ("LayerStats", "layer_stats"),
     "fill": ("filled",),
     "images": ("load_image",),
@@ -69,6 +94,7 @@ _HOMES = {
     ),
     "network": ("Network", "Prediction"),
     "occlusion": ("Brush", "Sweep", "occlude", "occlusion_sweep"),
+    "patches": ("Patch", "TopPatches", "top_patches"),
     "pooling": (
         "Arithmetic",
         "GapContributions",
@@ -87,36 +113,66 @@ _HOMES = {
         "translation",
     ),
     "preprocess": ("Preprocess",),
+    "randomisation": ("Randomisation", "weight_randomisation"),
     "receptive_field": ("ReceptiveField",),
     "recorder": ("Recorder", "Recording", "record"),
+    "rules": ("BackwardRule",),
+    "_saliency_mask": ("SaliencyMask", "saliency_mask"),
+    "sanity": (
+        "Curve",
+        "Sanity",
+        "cam_identities",
+        "deletion_curve",
+        "insertion_curve",
+        "sanity_checks",
+    ),
+    "switches": ("Switches", "pool_switches"),
     "target": ("Target",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Arithmetic",
+    "Attribution",
+    "BackwardRule",
     "Brush",
     "ChannelStatistics",
+    "Check",
+    "Completeness",
+    "Curve",
+    "Explainer",
     "GapContributions",
     "Kernels",
     "Layer",
     "LayerStats",
     "Network",
+    "Patch",
     "Pooled",
     "PoolingLayer",
     "Prediction",
     "Preprocess",
     "Quantised",
+    "Randomisation",
     "ReceptiveField",
     "Recorder",
     "Recording",
+    "SaliencyMask",
+    "Sanity",
     "Sweep",
+    "Switches",
     "Target",
+    "Terms",
+    "TopPatches",
     "Translation",
+    "attribute",
+    "attribute_all",
+    "cam_identities",
     "channel_statistics",
+    "deletion_curve",
     "feature_maps",
     "filled",
     "gap_contributions",
+    "insertion_curve",
     "kernels",
     "layer_stats",
     "load_image",
@@ -127,14 +183,19 @@ __all__ = [
     "pool_at",
     "pool_input",
     "pool_problem",
+    "pool_switches",
     "pooling_layers",
     "quantise",
     "record",
     "reduce_maps",
     "replace_pooling",
+    "saliency_mask",
+    "sanity_checks",
     "shifted",
+    "top_patches",
     "trace",
     "translation",
+    "weight_randomisation",
 ]
 
 

@@ -25,8 +25,9 @@ REDUCTIONS = ("total", "max")
 """What one number a whole channel gives: the sum of its map, or the largest value in it."""
 
 _FORMS = (
-    'give a class index, a label, (layer, channel), (layer, channel, "max"), '
-    "(layer, channel, (y, x)), a function of one image's scores (classes,), "
+    'give a class index, a label, (class, "minus", class), (layer, channel), '
+    '(layer, channel, "max"), (layer, channel, (y, x)), a function of one image\'s scores '
+    "(classes,), "
     "or None for the predicted class"
 )
 
@@ -35,9 +36,9 @@ _FORMS = (
 class Target:
     """One number that a network gives an image: what occlusion and attribution explain.
 
-    Made by `Target.of`. Three kinds: a class (`index`), a unit of a layer (`layer`, `channel` and
-    `position` or `reduction`), and a `function` of the scores; none of them is the predicted
-    class, which `resolve` finds out.
+    Made by `Target.of`. Four kinds: a class (`index`), the `difference` of two classes, a unit of a
+    layer (`layer`, `channel` and `position` or `reduction`), and a `function` of the scores; none
+    of them is the predicted class, which `resolve` finds out.
 
     Example:
         >>> import nbcnnviz as nv
@@ -59,6 +60,8 @@ class Target:
     """"total" (the sum of the map, as in fig. 7b of Zeiler & Fergus 2014) or "max"."""
     function: Callable[[Tensor], Any] | None = None
     """From the scores (classes,) of one image to a number."""
+    difference: tuple[int, int] | None = None
+    """(a, b): the score of class a minus that of class b, what speaks for a rather than b."""
 
     @classmethod
     def of(
@@ -69,9 +72,10 @@ class Target:
         Args:
             net: whose classes and layers are meant.
             value: a class index; a class label (case does not matter if that leaves one class);
-                `(layer, channel)`, the total of a channel's map, `(layer, channel, "max")`, its
-                largest value, `(layer, channel, (y, x))`, one unit of it; a function from the
-                scores (classes,) of one image to a number; a `Target`; None: the predicted class.
+                `(class, "minus", class)`, the difference of two scores; `(layer, channel)`, the
+                total of a channel's map, `(layer, channel, "max")`, its largest value, `(layer,
+                channel, (y, x))`, one unit of it; a function from the scores (classes,) of one
+                image to a number; a `Target`; None: the predicted class.
             logits: the scores (classes,) or (1, classes) of the image, if known already: they tell
                 the predicted class and the number of classes.
 
@@ -85,6 +89,15 @@ class Target:
         return target if logits is None else target.resolve(logits, Network.wrap(net).labels)
 
     @property
+    def value(self) -> Any:
+        """What `Target.of` takes to make it again."""
+        if self.layer is not None:
+            return self.layer, self.channel, self.position or self.reduction
+        if self.difference is not None:
+            return self.difference[0], "minus", self.difference[1]
+        return self.function if self.index is None else self.index
+
+    @property
     def needs_layer(self) -> bool:
         """Whether a layer's output has to be recorded to know it."""
         return self.layer is not None
@@ -92,7 +105,8 @@ class Target:
     @property
     def predicted(self) -> bool:
         """Whether it is the predicted class, and not yet known which."""
-        return self.index is None and self.layer is None and self.function is None
+        kinds = (self.index, self.layer, self.function, self.difference)
+        return all(kind is None for kind in kinds)
 
     def resolve(self, logits: Tensor, labels: Sequence[str] | None = None) -> Target:
         """The target once the scores (classes,) or (1, classes) of the image are known.
@@ -123,9 +137,11 @@ class Target:
             missing = "maps of its layer" if self.layer else "scores of the clean image (resolve)"
             raise ValueError(f"target={self.name!r}: it takes the {missing} to know its score")
         values = logits if score == "logit" else probabilities(logits)
+        self._check_index(logits.shape[1])
         if self.index is not None:
-            self._check_index(logits.shape[1])
             return values[:, self.index]
+        if self.difference is not None:
+            return values[:, self.difference[0]] - values[:, self.difference[1]]
         if not len(values):
             return values.new_zeros(0)
         return torch.stack([self._call(row) for row in values])
@@ -172,9 +188,10 @@ class Target:
         return layer
 
     def _check_index(self, classes: int) -> None:
-        if self.index is not None and self.index >= classes:
+        indices = self.difference or (() if self.index is None else (self.index,))
+        if indices and max(indices) >= classes:
             raise ValueError(
-                f"target={self.index}: there are {classes} classes; give 0 to {classes - 1}"
+                f"target={max(indices)}: there are {classes} classes; give 0 to {classes - 1}"
             )
 
     def _call(self, row: Tensor) -> Tensor:
@@ -235,7 +252,8 @@ def read(value: Any, labels: Sequence[str] | None) -> Target:
             raise ValueError(f"target={index}: class indices begin at 0")
         return Target(_class_name(index, labels), index=index)
     if isinstance(value, tuple | list):
-        return _unit(value)
+        between = len(value) == 3 and isinstance(value[1], str) and value[1] == "minus"
+        return _difference(value, labels) if between else _unit(value)
     if callable(value) and not isinstance(value, type):
         return Target(getattr(value, "__name__", kind(value)), function=value)
     raise TypeError(f"target: a {kind(value)} names no score; {_FORMS}")
@@ -288,6 +306,16 @@ def _class_name(index: int, labels: Sequence[str] | None) -> str:
         return f"class {index}"
     label = labels[index]
     return f"{label} ({index})" if list(labels).count(label) > 1 else label
+
+
+def _difference(value: Sequence[Any], labels: Sequence[str] | None) -> Target:
+    classes = [read(each, labels) for each in (value[0], value[2])]
+    first, second = (each.index for each in classes)
+    if first is None or second is None:
+        raise TypeError(f"target={tuple(value)!r}: give two classes, by index or label")
+    if first == second:
+        raise ValueError(f"target={tuple(value)!r}: it is 0 always; give two classes")
+    return Target(" minus ".join(each.name for each in classes), difference=(first, second))
 
 
 def _unit(value: Sequence[Any]) -> Target:

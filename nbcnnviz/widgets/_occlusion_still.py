@@ -121,9 +121,4 @@ def _source(mask: Floats) -> str:
 
 def _named(target: Target) -> str:
     """A Python expression for a target."""
-    if target.index is not None:
-        return f"{target.index}"
-    if target.layer is None:
-        return target.name
-    last = target.position or target.reduction
-    return repr((target.layer, target.channel, last))
+    return target.name if target.function is not None else repr(target.value)
