@@ -10,6 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._dream_frames import Controls as Controls
+    from ._dream_frames import DreamFrame as DreamFrame
+    from ._dream_frames import Frames as Frames
     from ._saliency_mask import SaliencyMask as SaliencyMask
     from ._saliency_mask import saliency_mask as saliency_mask
     from .attribution import Attribution as Attribution
@@ -21,6 +24,19 @@ if TYPE_CHECKING:
     from .cam import Terms as Terms
     from .doctor import LayerStats as LayerStats
     from .doctor import layer_stats as layer_stats
+    from .dream import deep_dream as deep_dream
+    from .embedding import Extraction as Extraction
+    from .embedding import Frame as Frame
+    from .embedding import Projection as Projection
+    from .embedding import Quality as Quality
+    from .embedding import TimeLapse as TimeLapse
+    from .embedding import extract as extract
+    from .embedding import extraction as extraction
+    from .embedding import image_files as image_files
+    from .embedding import project as project
+    from .embedding import projection as projection
+    from .embedding import quality as quality
+    from .embedding import time_lapse as time_lapse
     from .fill import filled as filled
     from .images import load_image as load_image
     from .layers import Layer as Layer
@@ -33,6 +49,7 @@ if TYPE_CHECKING:
     from .maps import kernels as kernels
     from .maps import quantise as quantise
     from .maps import reduce_maps as reduce_maps
+    from .maximization import maximize as maximize
     from .network import Network as Network
     from .network import Prediction as Prediction
     from .occlusion import Brush as Brush
@@ -71,6 +88,13 @@ if TYPE_CHECKING:
     from .sanity import deletion_curve as deletion_curve
     from .sanity import insertion_curve as insertion_curve
     from .sanity import sanity_checks as sanity_checks
+    from .style import StyleLayers as StyleLayers
+    from .style import content_loss as content_loss
+    from .style import gram_matrix as gram_matrix
+    from .style import style_layers_for as style_layers_for
+    from .style import style_loss as style_loss
+    from .style import style_transfer as style_transfer
+    from .style import total_variation as total_variation
     from .switches import Switches as Switches
     from .switches import pool_switches as pool_switches
     from .target import Target as Target
@@ -79,6 +103,22 @@ _HOMES = {
     "attribution": ("Attribution", "Completeness", "Explainer", "attribute", "attribute_all"),
     "cam": ("Check", "Terms"),
     "doctor": ("LayerStats", "layer_stats"),
+    "dream": ("deep_dream",),
+    "_dream_frames": ("Controls", "DreamFrame", "Frames"),
+    "embedding": (
+        "Extraction",
+        "Frame",
+        "Projection",
+        "Quality",
+        "TimeLapse",
+        "extract",
+        "extraction",
+        "image_files",
+        "project",
+        "projection",
+        "quality",
+        "time_lapse",
+    ),
     "fill": ("filled",),
     "images": ("load_image",),
     "layers": ("Layer", "trace"),
@@ -92,6 +132,7 @@ _HOMES = {
         "quantise",
         "reduce_maps",
     ),
+    "maximization": ("maximize",),
     "network": ("Network", "Prediction"),
     "occlusion": ("Brush", "Sweep", "occlude", "occlusion_sweep"),
     "patches": ("Patch", "TopPatches", "top_patches"),
@@ -126,6 +167,15 @@ _HOMES = {
         "insertion_curve",
         "sanity_checks",
     ),
+    "style": (
+        "StyleLayers",
+        "content_loss",
+        "gram_matrix",
+        "style_layers_for",
+        "style_loss",
+        "style_transfer",
+        "total_variation",
+    ),
     "switches": ("Switches", "pool_switches"),
     "target": ("Target",),
 }
@@ -139,8 +189,13 @@ __all__ = [
     "ChannelStatistics",
     "Check",
     "Completeness",
+    "Controls",
     "Curve",
+    "DreamFrame",
     "Explainer",
+    "Extraction",
+    "Frame",
+    "Frames",
     "GapContributions",
     "Kernels",
     "Layer",
@@ -151,6 +206,8 @@ __all__ = [
     "PoolingLayer",
     "Prediction",
     "Preprocess",
+    "Projection",
+    "Quality",
     "Quantised",
     "Randomisation",
     "ReceptiveField",
@@ -158,24 +215,33 @@ __all__ = [
     "Recording",
     "SaliencyMask",
     "Sanity",
+    "StyleLayers",
     "Sweep",
     "Switches",
     "Target",
     "Terms",
+    "TimeLapse",
     "TopPatches",
     "Translation",
     "attribute",
     "attribute_all",
     "cam_identities",
     "channel_statistics",
+    "content_loss",
+    "deep_dream",
     "deletion_curve",
+    "extract",
+    "extraction",
     "feature_maps",
     "filled",
     "gap_contributions",
+    "gram_matrix",
+    "image_files",
     "insertion_curve",
     "kernels",
     "layer_stats",
     "load_image",
+    "maximize",
     "occlude",
     "occlusion_sweep",
     "pool",
@@ -185,6 +251,9 @@ __all__ = [
     "pool_problem",
     "pool_switches",
     "pooling_layers",
+    "project",
+    "projection",
+    "quality",
     "quantise",
     "record",
     "reduce_maps",
@@ -192,7 +261,12 @@ __all__ = [
     "saliency_mask",
     "sanity_checks",
     "shifted",
+    "style_layers_for",
+    "style_loss",
+    "style_transfer",
+    "time_lapse",
     "top_patches",
+    "total_variation",
     "trace",
     "translation",
     "weight_randomisation",

@@ -15,7 +15,7 @@ from ._attr_start import LateRecorder, NoStartError
 from ._pace import free, is_out_of_memory
 from ._tracer import as_maps
 from ._walk import Walk
-from .layers import Layer
+from .layers import Layer, draws
 from .recorder import Activation, Recorder
 from .rules import BackwardRule
 from .target import Target
@@ -113,7 +113,7 @@ def _forward(
 ) -> Pass:
     leaf = x.detach().requires_grad_(graph)
     kept: dict[str, Any] = {}
-    with net.evaluating(grad=graph) as body, ExitStack() as stack:
+    with net.evaluating(grad=graph, draws=draws(net, x.shape)) as body, ExitStack() as stack:
         if rules is not None:
             # Before the recorder, whose listener then sees what the rule has made.
             stack.enter_context(rules)

@@ -350,7 +350,7 @@ def _try(
     net: Network, x: Tensor, place: PoolingLayer, choose: Choose | None
 ) -> tuple[PoolWalk, Tensor | None]:
     maps = Maps(place.shape, place.axes)
-    with net.evaluating() as body:
+    with net.evaluating(draws=layers.draws(net, x.shape)) as body:
         walk = PoolWalk(body, place.call, maps, place.layer.name, choose)
         try:
             with walk:

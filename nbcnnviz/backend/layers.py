@@ -130,6 +130,15 @@ def cached(net: Network, shape: Sequence[int]) -> tuple[list[Layer], bool] | Non
     return None if kept is None else (list(kept.layers), kept.draws)
 
 
+def draws(net: Network, shape: Sequence[int]) -> bool:
+    """Whether the network may draw random numbers for a batch of inputs (N, C, H, W).
+
+    False only if a pass over one of this size was followed and drew none.
+    """
+    kept = _cache(net).get(_key(net, (1, *shape[1:])))
+    return kept is None or kept.draws
+
+
 def remember(net: Network, shape: Sequence[int], tracer: Tracer) -> list[Layer]:
     """Make layers of what a pass has met and keep them with the network.
 

@@ -307,7 +307,11 @@ class Network:
         """
         if not isinstance(k, int) or k < 1:
             raise ValueError(f"k={k!r}: give a whole number of at least 1")
-        logits = self.logits(self.prepare(image))[0].to("cpu", torch.float32)
+        return self.read(self.logits(self.prepare(image))[0], k)
+
+    def read(self, logits: Tensor, k: int = 5) -> list[Prediction]:
+        """The `k` most probable classes of scores (classes,), as `predict` tells them."""
+        logits = logits.detach().to("cpu", torch.float32)
         self._classes = len(logits)
         probabilities = _model.probabilities(logits)
         best = probabilities.topk(min(k, len(logits)))
