@@ -131,7 +131,7 @@ class Table:
                     f"features: row {part.start + row}, column {column} is {value}; replace such "
                     "values (np.nan_to_num does), or make the whole row NaN to leave it out"
                 )
-            present[part] = ~missing
+            present[part] = ~missing[:, 0]
         if not present.any():
             raise ValueError("features: all rows are NaN; there is nothing to map")
         return present
