@@ -43,7 +43,7 @@ async function finish({ outputs }, module) {
   for (const path of Object.keys(outputs).map((name) => join(here, name))) {
     if (path.endsWith(".js")) {
       // Nobody calls `new` on a function of ours that is not a class.
-      const compress = { passes: 2, unsafe_arrows: true, unsafe_methods: true };
+      const compress = { passes: 3, unsafe_arrows: true, unsafe_methods: true };
       const options = { module, ecma: 2020, compress };
       writeFileSync(path, (await minify(readFileSync(path, "utf8"), options)).code);
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .samples import sample_image as sample_image
     from .widgets.feature_maps import FeatureMaps as FeatureMaps
     from .widgets.occlusion import Occlusion as Occlusion
+    from .widgets.pooling import Pooling as Pooling
 
 __version__ = "0.1.0"
 
@@ -24,10 +25,19 @@ _HOME = {
     "FeatureMaps": ".widgets.feature_maps",
     "Network": ".backend.network",
     "Occlusion": ".widgets.occlusion",
+    "Pooling": ".widgets.pooling",
     "sample_image": ".samples",
 }
 
-__all__ = ["FeatureMaps", "Network", "Occlusion", "__version__", "backend", "sample_image"]
+__all__ = [
+    "FeatureMaps",
+    "Network",
+    "Occlusion",
+    "Pooling",
+    "__version__",
+    "backend",
+    "sample_image",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -55,13 +55,14 @@ def source() -> str:
     lines = [
         "// Written by tools/make_tables.py from matplotlib's tables; do not edit.",
         "// Each is base64 of: least step + 8, first R, G, B, then 765 steps of 3 bits, low first.",
+        "// One by one, so that a widget which needs two of them does not carry all.",
         "",
-        "export const TABLES = {",
     ]
     lines += [
-        f'  {name}:\n    "{base64.b64encode(packed(table(name))).decode()}",' for name in NAMES
+        f'export const {name} =\n  "{base64.b64encode(packed(table(name))).decode()}";'
+        for name in NAMES
     ]
-    return "\n".join([*lines, "} as const;", ""])
+    return "\n".join([*lines, "", f"export const TABLES = {{ {', '.join(NAMES)} }} as const;", ""])
 
 
 def main() -> int:

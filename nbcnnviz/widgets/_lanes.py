@@ -155,6 +155,19 @@ def several(check: Check, limit: int) -> Check:
     return check_all
 
 
+def pair(low: int = 0, high: int = 2**31 - 1) -> Check:
+    """Two whole numbers within the bounds: down and across, height and width."""
+    both = several(whole(low, high), 2)
+
+    def check(value: Any) -> tuple[int, int]:
+        found = both(value)
+        if len(found) != 2:
+            raise ValueError("expected two numbers, down and across")
+        return found[0], found[1]
+
+    return check
+
+
 def array(dtype: str, ndim: int) -> Check:
     """An array that came along in the question's blob, of this dtype and so many dimensions."""
 
@@ -250,7 +263,7 @@ def _checked(lanes: Lanes, name: str, args: Any, buffers: Any) -> dict[str, Any]
     for key, check in checks.items():
         try:
             found[key] = check(given[key])
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{key}: {error}") from None
     return found
 

@@ -72,14 +72,6 @@ def canonical(net: Network, value: Any) -> Any:
     return tuple(colour * 3 if len(colour) == 1 else colour)
 
 
-def pixels(value: Any) -> tuple[int, int]:
-    """Height and width."""
-    pair = several(whole(1, MOST_PIXELS), 2)(value)
-    if len(pair) != 2:
-        raise ValueError("expected height and width")
-    return pair[0], pair[1]
-
-
 def class_names(net: Network, count: int) -> list[str]:
     """The labels of all classes, for a list to choose from; none where that would be endless."""
     return [net.label(index) for index in range(count)] if count <= _MOST_CLASSES else []

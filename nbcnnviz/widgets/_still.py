@@ -28,7 +28,9 @@ _TEXT, _MUTED, _ACCENT, _SUNK, _PAPER = (
 )
 
 
-def grid(*, title: str, picture: RGB, bars: Sequence[Bar], tiles: Sequence[Tile]) -> RGB:
+def grid(
+    *, title: str, picture: RGB, bars: Sequence[Bar], tiles: Sequence[Tile], columns: int = 8
+) -> RGB:
     """What the network sees and what it answers on the left, painted maps on the right.
 
     Args:
@@ -36,9 +38,10 @@ def grid(*, title: str, picture: RGB, bars: Sequence[Bar], tiles: Sequence[Tile]
         picture: (H, W, 3) the input.
         bars: label and probability of the best classes.
         tiles: label and (h, w, 3) of each map; one alone is drawn large.
+        columns: of tiles.
     """
     room = WIDTH - 3 * _MARGIN - _SIDE
-    columns = 1 if len(tiles) == 1 else 8
+    columns = 1 if len(tiles) == 1 else columns
     size = min(360, room) if columns == 1 else (room - (columns - 1) * _GAP) // columns
     rows = -(-len(tiles) // columns)
     top = 32

@@ -20,7 +20,7 @@ from . import _occlusion_still
 from ._base import NetworkWidget
 from ._codec import pack
 from ._inputs import Inputs
-from ._lanes import array, flag, lane, long_lane, one_of, optional, several, whole
+from ._lanes import array, flag, lane, long_lane, one_of, optional, pair, several, whole
 from ._occlusion_painter import Painter
 from ._occlusion_record import (
     MOST_PIXELS,
@@ -32,7 +32,6 @@ from ._occlusion_record import (
     codes_of,
     half,
     mask_of,
-    pixels,
     relabelled,
     scores_meta,
     sweep_blob,
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
 SHOWS = ("drop", "score", "class")
 _REMEMBERED = 100
+_PIXELS = pair(1, MOST_PIXELS)
 
 
 class Occlusion(NetworkWidget):
@@ -341,7 +341,7 @@ class Occlusion(NetworkWidget):
         self._publish(target=self._as_target(index))
         return self._sweep_blob() or pack({"sweep": False}, {})
 
-    @long_lane(window=pixels, stride=pixels, fill=a_fill, score=one_of(*SCORES))
+    @long_lane(window=_PIXELS, stride=_PIXELS, fill=a_fill, score=one_of(*SCORES))
     def _lane_sweep(self, job: Job, window: Any, stride: Any, fill: Any, score: str) -> bytes:
         self._run_sweep(job, window, stride, fill, score)
         return self._sweep_blob()

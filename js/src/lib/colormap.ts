@@ -5,7 +5,7 @@
 
 import { TABLES } from "./tables.ts";
 
-export const NAMES: readonly string[] = Object.keys(TABLES);
+export const NAMES: readonly string[] = /* @__PURE__ */ Object.keys(TABLES);
 export const DIVERGING: ReadonlySet<string> = new Set(["RdBu_r", "coolwarm", "PuOr_r"]);
 
 export type Scale = "map" | "layer" | "symmetric";
@@ -45,7 +45,12 @@ export function entry(v: number, a: number, b: number): number {
 
 /** 256 packed RGBA colours (memory order R, G, B, A) of a table, by name. */
 export function table(name: string): Uint32Array {
-  const packed = atob((TABLES as Record<string, string>)[name] ?? TABLES.viridis);
+  return unpackTable((TABLES as Record<string, string>)[name] ?? TABLES.viridis);
+}
+
+/** The same of a table as tables.ts has it, for widgets that need no other ones. */
+export function unpackTable(text: string): Uint32Array {
+  const packed = atob(text);
   const byte = (i: number): number => packed.charCodeAt(i) || 0;
   const least = byte(0) - 8;
   const rgb = [byte(1), byte(2), byte(3)];
