@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from . import backend as backend
     from .backend.network import Network as Network
     from .samples import sample_image as sample_image
+    from .widgets.attribution import Attribution as Attribution
     from .widgets.feature_maps import FeatureMaps as FeatureMaps
     from .widgets.occlusion import Occlusion as Occlusion
     from .widgets.pooling import Pooling as Pooling
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Attribution": ".widgets.attribution",
     "FeatureMaps": ".widgets.feature_maps",
     "Network": ".backend.network",
     "Occlusion": ".widgets.occlusion",
@@ -30,6 +32,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Attribution",
     "FeatureMaps",
     "Network",
     "Occlusion",

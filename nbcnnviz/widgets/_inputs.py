@@ -66,8 +66,11 @@ class Inputs:
         """Ask the network again, after more training."""
         self.predictions = [_predictions(net, each) for each in self.tensors]
 
-    def blob(self) -> bytes:
-        """Names, predictions and pictures; small ones where the full ones would be too much."""
+    def blob(self, full: bool = False) -> bytes:
+        """Names, predictions and pictures; small ones where the full ones would be too much.
+
+        With `full` the first one comes in its own size as well.
+        """
         pictures = np.stack(self.pictures)
         factor = 1
         if pictures.nbytes > _PICTURES_LIMIT:
@@ -79,7 +82,8 @@ class Inputs:
             "factor": factor,
             "predictions": [[vars(p) for p in each] for each in self.predictions],
         }
-        return pack(meta, {"pictures": pictures})
+        first = {"picture": self.pictures[0]} if full else {}
+        return pack(meta, {"pictures": pictures, **first})
 
 
 def _check_names(names: Any, count: int) -> None:

@@ -1,0 +1,224 @@
+"""Attribution as its user meets it, with real answers and a kernel that a test can hold and break.
+
+kernel = FakeKernel()                       # the demo network looks at a cat
+view = AttributionPage(kernel.open(static_page), kernel)
+view.point(112, 112)                        # the mouse, in pixels of the picture, on the stage
+view.values()                               # what every map says there
+kernel.asked[-1]                            # the newest question
+
+What the kernel answers is computed once by the Python widget and kept, so that no test changes what
+another one sees.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from static_page import StaticPage, WidgetKernel
+
+import nbcnnviz as nv
+from nbcnnviz.widgets._codec import pack, unpack
+from nbcnnviz.widgets.attribution import Attribution
+
+SIZE = 224
+METHODS = ("gradient", "guided_backprop", "gradcam")
+LAYER = "bn2.act"
+LONG = {"attribute", "evidence", "patches"}
+IMAGES = ("cat", "coffee", "rocket", "flower")
+
+
+@functools.cache
+def the_widget() -> Any:
+    """One for all tests: its answers depend on the questions alone."""
+    images = [nv.sample_image(name) for name in IMAGES]
+    image = nv.sample_image("cat")
+    return Attribution(nv.Network.demo(), image, METHODS, images=images, name="cat")
+
+
+@functools.cache
+def _kernel() -> WidgetKernel:
+    return WidgetKernel(the_widget())
+
+
+@functools.cache
+def _answer(lane: str, args: str) -> tuple[str, str, bytes | None]:
+    """Status, message and blob of the last reply."""
+    epoch = the_widget()._epoch
+    ask = {"type": "ask", "view": "cache", "epoch": epoch, "seq": _turn(), "lane": lane}
+    sent = _kernel()({**ask, "args": json.loads(args)})
+    replies = [each for each in sent if each[0]["type"] == "reply"]
+    content, blob = replies[-1]
+    return content["status"], content.get("message", ""), blob
+
+
+_turns = iter(range(1, 1 << 30))
+
+
+def _turn() -> int:
+    return next(_turns)
+
+
+@functools.cache
+def first_traits() -> dict[str, Any]:
+    """The traits of the widget as it was made."""
+    widget = the_widget()
+    traits = {name: getattr(widget, name) for name in type(widget)._synced()}
+    meta, arrays = unpack(widget._images)
+    whole = {"picture": widget._inputs.pictures[0]}
+    return {**traits, "_epoch": "e1", "_images": pack(meta, {**arrays, **whole})}
+
+
+class FakeKernel:
+    """Answers as docs/base.md says, with what the widget in Python says."""
+
+    def __init__(self) -> None:
+        first_traits()
+        self.asked: list[dict[str, Any]] = []
+        self.held: set[str] = set()
+        """Lanes whose questions are acknowledged and not answered."""
+        self.broken: dict[str, str] = {}
+        """Lanes that fail, with the message."""
+        self.given: dict[str, bytes] = {}
+        """Answers of lanes, instead of the real ones."""
+        self._running: dict[str, Any] | None = None
+
+    def open(self, static_page: Any, saved: bool = False, **options: Any) -> StaticPage:
+        """A page of its own; `saved`: one without any kernel."""
+        traits = {**first_traits(), **options.pop("traits", {})}
+        return static_page.scripted("attribution", traits, None if saved else self, **options)
+
+    def __call__(self, message: dict[str, Any], blob: bytes | None = None) -> list[Any]:
+        kind = message["type"]
+        if kind == "hello":
+            return [({"type": "hello", "view": message["view"], "epoch": "e1"}, None)]
+        if kind == "stop":
+            return self._stop()
+        return self._answer(message) if kind == "ask" else []
+
+    def _answer(self, message: dict[str, Any]) -> list[Any]:
+        lane, args = message["lane"], message["args"]
+        self.asked.append({"lane": lane, **args})
+        about = {key: message[key] for key in ("view", "epoch", "seq", "lane")}
+        about["all"] = lane in LONG
+        ack = ({"type": "ack", **about}, None)
+        reply = {"type": "reply", **about, "status": "error", "ms": 12, "message": ""}
+        if lane in self.broken:
+            return [ack, ({**reply, "message": self.broken[lane]}, None)]
+        if lane in self.held:
+            self._running = about
+            progress = {"type": "progress", **about, "done": 30, "total": 140, "left": 3.2}
+            return [ack, (progress, None)]
+        if lane in self.given:
+            return [ack, ({**reply, "status": "ok"}, self.given[lane])]
+        status, words, blob = _answer(lane, json.dumps(args, sort_keys=True))
+        return [ack, ({**reply, "status": status, "message": words}, blob)]
+
+    def _stop(self) -> list[Any]:
+        about, self._running = self._running, None
+        if about is None:
+            return []
+        reply = {"type": "reply", **about, "status": "cancelled", "ms": 40, "message": ""}
+        return [(reply, None)]
+
+    def count(self, lane: str = "attribute") -> int:
+        return sum(each["lane"] == lane for each in self.asked)
+
+
+class AttributionPage:
+    """One Attribution on a page, painted and idle (or `state`)."""
+
+    def __init__(self, page: StaticPage, kernel: Any = None, state: str | None = "idle") -> None:
+        self.page, self.kernel = page, kernel
+        self.root = page.page.locator(".nbcnnviz[data-widget=attribution]")
+        self.stage = self.root.locator("canvas[data-role=stage]")
+        self.tiles = self.root.locator(".at-tile")
+        self.status = self.root.locator("[role=status]")
+        self.headline = self.root.locator("[data-role=target]")
+        self.terms = self.root.locator("[data-role=terms]")
+        self.methods = self.root.locator("[data-role=methods]")
+        self.stage.wait_for()
+        page.painted(self.stage)
+        if state is not None:
+            self.wait(state)
+            if not page.errors:
+                self.fresh()
+
+    def wait(self, state: str) -> None:
+        self.page.until(
+            lambda: self.root.get_attribute("data-state") == state, f"the widget is {state}"
+        )
+
+    def fresh(self) -> None:
+        """Wait until every map answers the question."""
+        stale = self.root.locator(".at-tile[data-stale]")
+        self.page.until(lambda: stale.count() == 0, "every map answers the question")
+
+    def canvas(self, method: str) -> Any:
+        return self.root.locator(f"canvas[data-method='{method}']")
+
+    def tile(self, method: str) -> Any:
+        return self.tiles.filter(has=self.page.page.locator(f"[data-method='{method}']"))
+
+    def button(self, name: str) -> Any:
+        return self.root.get_by_role("button", name=name, exact=True)
+
+    def choose(self, label: str, value: str) -> None:
+        self.root.get_by_role("combobox", name=label, exact=True).select_option(value)
+
+    def slide(self, label: str, value: float) -> None:
+        self.root.get_by_role("slider", name=label).fill(str(value))
+
+    def explain(self, label: str, typed: str) -> None:
+        field = self.root.get_by_role("combobox", name=label, exact=True)
+        field.fill(typed)
+        field.press("Enter")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.page.keyboard.press(key)
+
+    def point(
+        self, x: float, y: float, canvas: Any = None, size: tuple[int, int] = (SIZE, SIZE)
+    ) -> None:
+        """The mouse on a pixel of the picture (or a cell of a map): in its middle."""
+        self.page.page.mouse.move(*self.at(x, y, canvas, size))
+
+    def click(self, x: float, y: float, canvas: Any, size: tuple[int, int] = (SIZE, SIZE)) -> None:
+        self.page.page.mouse.click(*self.at(x, y, canvas, size))
+
+    def at(self, x: float, y: float, canvas: Any, size: tuple[int, int]) -> tuple[float, float]:
+        canvas = canvas or self.stage
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        height, width = size
+        return (
+            box["x"] + (x + 0.5) / width * box["width"],
+            box["y"] + (y + 0.5) / height * box["height"],
+        )
+
+    def values(self) -> list[str]:
+        """What every map says where the cursor is."""
+        return self.root.locator("[data-role=value]").all_inner_texts()
+
+    def until_asked(self, lane: str, **args: Any) -> dict[str, Any]:
+        """Wait for a question of this lane with these arguments; the question."""
+
+        def found() -> list[dict[str, Any]]:
+            asked = [each for each in self.kernel.asked if each["lane"] == lane]
+            return [each for each in asked if args.items() <= each.items()]
+
+        self.page.until(found, f"{lane} is asked with {args}")
+        return found()[-1]
+
+    def pixels(self, canvas: Any) -> np.ndarray:
+        """All that a canvas holds, (height, width, 3)."""
+        data = canvas.evaluate("canvas => canvas.toDataURL()")
+        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
+            return np.asarray(image.convert("RGB")).astype(int)
