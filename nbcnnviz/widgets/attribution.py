@@ -56,8 +56,8 @@ _AIM: dict[str, Check] = {
 class Attribution(LayerWidget):
     """See which parts of an image a score is due to, by several methods side by side.
 
-    Saliency, guided backpropagation, CAM and their kin, each with its raw range, all for one target:
-    a class, the difference of two, or a unit of a layer.
+    Saliency, guided backpropagation, CAM and their kin, each with its raw range, for one target: a
+    class, the difference of two, or a unit of a layer.
 
     Args:
         net: a `Network` or a bare `torch.nn.Module`.
