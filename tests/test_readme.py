@@ -23,15 +23,21 @@ def run(code, scope):
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    quick_start, own_module, occlusion, backend = blocks()
+    quick_start, own_module, occlusion, pooling, attribution, backend = blocks()
     # The only change: weights would be downloaded.
     assert 'weights="DEFAULT"' in quick_start
     scope = {}
     run(quick_start.replace('weights="DEFAULT"', "weights=None"), scope)
     assert scope["w"].maps.shape == torch.Size([128, 28, 28])
     assert (tmp_path / "resnet18.html").stat().st_size > 100_000
+    run(pooling, scope)
+    assert scope["w"].op == "avg" and scope["w"].layer == "maxpool"
     run(backend, scope)
     run(own_module, {})
+    named = nv.Network(scope["net"].model, labels=nv.Network.demo().labels)
+    scope = {"nv": nv, "net": named, "cat": scope["cat"]}
+    run(attribution, scope)
+    assert scope["w"].unit == (17, "max") and scope["w"].mask.any()
     # With weights that know an espresso when they see one.
     scope = {"nv": nv, "net": nv.Network.demo()}
     run(occlusion, scope)

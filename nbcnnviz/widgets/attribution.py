@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from ..backend.layers import Layer
     from .occlusion import Occlusion
 
-_SAVED_BYTES = 450_000
-
 
 _AIM: dict[str, Check] = {
     "index": optional(whole()),
@@ -176,7 +174,6 @@ class Attribution(LayerWidget):
         return found
 
     def _find_unit(self, unit: tuple[Any, ...] | None) -> None:
-        """Refuse a unit that the layer does not have."""
         if unit is not None:
             try:
                 Target.of(self.net, unit_target(self.layer, unit)).find_layer(self.layers)
@@ -205,7 +202,7 @@ class Attribution(LayerWidget):
         self._target = records.target_meta(self.target)
 
     def _take(self, sync_data: Mapping[str, Any]) -> None:
-        """The class that a view chooses comes as the trait that shows it."""
+        # The class that a view chooses comes as the trait that shows it.
         aim = sync_data.get("_target")
         super()._take({key: value for key, value in sync_data.items() if key != "_target"})
         try:
@@ -217,7 +214,6 @@ class Attribution(LayerWidget):
 
     @traitlets.observe("layer")
     def _let_unit_go(self, change: Any) -> None:
-        """A unit belongs to its layer."""
         if self._ready and self.unit is not None:
             self.unit = None
 
@@ -278,24 +274,23 @@ class Attribution(LayerWidget):
         if not self._ready:
             return
         positive = self.reduce == "positive"
-        room = _SAVED_BYTES // (self._x.shape[2] * self._x.shape[3] * (1 + positive))
+        room = 450_000 // (self._x.shape[2] * self._x.shape[3] * (1 + positive))
         made = self._work.made(self._question())[: max(1, room)]
         self._publish(_results=self._blob(made, positive))
 
-    def _aim_at(self, index: int | None, other: int | None) -> Target:
+    def _aim_at(self, index: Any, other: Any) -> Target:
         aim = self.target if index is None else index if other is None else (index, "minus", other)
         return Target.of(self.net, aim, self._logits)
 
-    def _take_up(self, index: Any, other: Any, **settings: Any) -> Question:
-        """The settings that a question of the browser is about."""
-        wanted = {**settings, "target": self._aim_at(index, other)}
-        # The layer first, since another one lets a unit go.
-        for name in sorted(wanted, key=("layer", "unit", "score", "methods", "target").index):
-            if wanted[name] != getattr(self, name):
-                # Not by `_publish`: who asks for what is not there is to hear of it.
-                with self._trait_lock:
-                    self.set_trait(name, wanted[name])
-        return self._question()
+    def _asked(
+        self, index: Any, other: Any, layer: str, unit: Any, score: str, methods: Any = None
+    ) -> Question:
+        """What a browser asks; settings come by traits, which may be newer than the question."""
+        name = self._usable(layer).name
+        if unit is not None:
+            Target.of(self.net, unit_target(name, unit)).find_layer(self.layers)
+        aim = self._aim_at(index, other)
+        return Question(tuple(methods or self.methods), name, unit, aim, score)
 
     def _release(self) -> None:
         self._work.close()
@@ -306,10 +301,15 @@ class Attribution(LayerWidget):
 
     @long_lane(methods=several(one_of(*METHODS), MOST), **_AIM)
     def _lane_attribute(self, job: Job, /, methods: list[str], **aim: Any) -> bytes:
-        question = self._take_up(methods=tuple(methods), **aim)
-        made = self._work.explain(question, job, self._blob)
-        self._save()
-        return self._blob(made)
+        question = self._asked(methods=methods, **aim)
+
+        def blob(made: Sequence[Made]) -> bytes:
+            return pack(*records.results(self.net, made, question, True))
+
+        made = self._work.explain(question, job, blob)
+        if question == self._question():
+            self._save()
+        return blob(made)
 
     @lane(index=optional(whole()), other=optional(whole()), layer=text())
     def _lane_terms(self, job: Job, /, index: Any, other: Any, layer: str) -> bytes:
@@ -331,7 +331,7 @@ class Attribution(LayerWidget):
 
     @long_lane(method=one_of(*METHODS), **_AIM)
     def _lane_evidence(self, job: Job, /, method: str, **aim: Any) -> bytes:
-        found = self._work.attribute(self._take_up(**aim), method)
+        found = self._work.attribute(self._asked(**aim), method)
         made = sanity.sanity_checks(
             *(self.net, self._x, found),
             reduce="abs" if self.reduce == "signed" else self.reduce,

@@ -171,7 +171,7 @@ def test_a_layer_will_do_for_its_name(convolutions):
         lambda: backend.feature_maps(convolutions, image, 3),
         lambda: kernels(convolutions, None, 0),
     ):
-        with pytest.raises(TypeError, match=r"^layer: a .* give a layer of net\.layers"):
+        with pytest.raises(TypeError, match=r"^layer=.*: give a layer of net\.layers"):
             call()
 
 

@@ -336,6 +336,8 @@ def test_two_views_paint_on_one_mask(lab):
     one.still()
     nb.until(lambda: nb.pixels(two.root) != before, "the other view shows the stroke")
     nb.until(lambda: shown(two) == shown(one), "and its scores")
+    nb.page.wait_for_timeout(500)
+    two.still()
     agrees(nb, two)
     # Size and tool are each view's own; undo in one takes back what was painted in the other.
     assert two.root.get_by_role("slider", name="size").input_value() != "48"

@@ -165,7 +165,8 @@ def test_lane_attribute_sends_what_was_found(view, widget, net, image):
         heats = [found.heat("signed")] + [found.heat("positive")] * (method == "gradient")
         codes = backend.quantise(torch.stack(heats))
         assert np.abs(arrays[f"codes{number}"].astype(int) - codes.codes).max() <= 1
-    assert widget.target.index == 2 and widget.methods == ("gradient", "gradcam")
+    # Settings come by traits, which may be newer than the question.
+    assert widget.target.index != 2 and len(widget.methods) == 3
     assert len(meta["best"]) == 5
 
 
@@ -183,7 +184,7 @@ def test_one_method_that_cannot_leaves_the_others_alone(image, view_of):
 def test_two_classes_against_each_other(view, widget):
     reply = view.answer("attribute", **ask(index=2, other=0))
     assert reply.meta["target"] == {"name": "cat minus ant", "index": 2, "other": 0}
-    assert widget.target.difference == (2, 0)
+    assert widget.target.difference is None
 
 
 def test_what_browsers_may_not_ask(view, widget):
