@@ -423,7 +423,6 @@ def test_umap_is_asked_with_the_seed(monkeypatch):
 
 
 def test_umap_itself():
-    pytest.importorskip("umap", reason="the extra umap is not installed")
     frames = []
     found = projection(X[:150], "umap", frames.append, seed=1, neighbors=10)
     np.testing.assert_array_equal(found.xy, project(X[:150], "umap", seed=1, neighbors=10))
