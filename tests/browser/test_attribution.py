@@ -412,7 +412,7 @@ def test_top_patches(view):
 def test_with_the_widget_itself(static_page):
     """A small network with max poolings, and the real kernel side of every lane.
 
-    Settings reach Python by traits, which this page does not send: test_attribution_lab.py has them.
+    Settings reach Python by traits, which this page does not send; JupyterLab does.
     """
     widget = Attribution(nv.Network.digits(), nv.sample_image("digit"), ["gradient", "gradcam"])
     page = static_page.live(widget)
