@@ -232,8 +232,7 @@ def _wide(kept: Activation | Tensor, like: Tensor) -> Tensor:
 
 
 def _draws(net: Network) -> bool:
-    cached = known.cached(net, (1, net.preprocess.channels, *net.preprocess.size))
-    return cached is None or cached[1]
+    return known.draws(net, (1, net.preprocess.channels, *net.preprocess.size))
 
 
 def _no_way(layers: Sequence[Layer]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,12 @@ from ..backend.switches import Switches
 from ..backend.target import Target
 from ._codec import Array, pack
 
+if TYPE_CHECKING:
+    from ._attribution_work import Question
+
 REDUCES = ("abs", "signed", "positive")
+SAVED_BYTES = 450_000
+"""Of maps: with pictures, code and base64 a saved notebook stays below 1 MB."""
 TERMS = 64
 """So many terms of a CAM go to the browser one by one."""
 
@@ -78,7 +83,7 @@ class Made:
 
 
 def results(
-    net: Network, made: Sequence[Made], question: Any, positive: bool
+    net: Network, made: Sequence[Made], question: Question, positive: bool
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """The answer of lane "attribute" to a `Question`: meta and arrays."""
     found = next((one.found for one in made if one.found is not None), None)

@@ -274,7 +274,7 @@ class Attribution(LayerWidget):
         if not self._ready:
             return
         positive = self.reduce == "positive"
-        room = 450_000 // (self._x.shape[2] * self._x.shape[3] * (1 + positive))
+        room = records.SAVED_BYTES // (self._x.shape[2] * self._x.shape[3] * (1 + positive))
         made = self._work.made(self._question())[: max(1, room)]
         self._publish(_results=self._blob(made, positive))
 
