@@ -531,6 +531,8 @@ def test_nothing_jumps(static_page, kernel, width):
         view.slide("opacity", value)
     assert view.root.bounding_box() == before
     view.slide("threshold", 50)
+    for cut in view.root.locator(".at-tile .at-cut").all():
+        cut.wait_for()
     first = view.root.bounding_box()
     for value in (5, 33, 99):
         view.slide("threshold", value)

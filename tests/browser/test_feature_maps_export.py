@@ -51,7 +51,7 @@ def test_a_page_of_its_own_is_alive_without_a_network(saved, tmp_path):
     # A map large, and back.
     view.stage.click(position={"x": 30, "y": 30})
     page.until(lambda: view.open_channel() == order[0].item())
-    assert view.root.get_by_role("group", name="weights 3 x 3 x 3").is_visible()
+    view.root.get_by_role("group", name="weights 3 x 3 x 3").wait_for()
     page.page.keyboard.press("Escape")
     page.until(lambda: view.open_channel() is None)
     # What the file does not hold says so, and the rest stays.
