@@ -1,5 +1,5 @@
 // Written by tools/make_tables.py from matplotlib's tables; do not edit.
-// Each is base64 of the first R, G, B, then of how far the next ones are off from what is
+// Each is base64 of the first R, G, B, then of how far the next are off from what is
 // foreseen; colormap.ts reads it.
 // One by one, so that a widget which needs two of them does not carry all.
 
