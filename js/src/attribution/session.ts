@@ -6,6 +6,7 @@ import type { Prediction } from "../lib/images/images.ts";
 import { chosen, layerChoice } from "../lib/layers/layer.ts";
 import type { Args, Reply } from "../lib/messages.ts";
 import { rgbCanvas } from "../lib/picture.ts";
+import { createTopics } from "../lib/topics.ts";
 import type { Shell } from "../lib/view.ts";
 import type { Reduce } from "./heat.ts";
 import {
@@ -43,7 +44,7 @@ export type Session = ReturnType<typeof createSession>;
 /** What the parts of one view share. */
 export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
-  const listeners: Partial<Record<Topic, Array<() => void>>> = {};
+  const { on, emit } = createTopics<Topic>();
   const layers = layerChoice(shell);
   const images = shell.trait("_images");
   const self = {
@@ -158,14 +159,6 @@ export function createSession(shell: Shell) {
       });
     }
     kernel.onStatus(() => emit("evidence"));
-  }
-
-  function on(topics: readonly Topic[], fn: () => void): void {
-    for (const topic of topics) listeners[topic] = [...(listeners[topic] ?? []), fn];
-  }
-
-  function emit(topic: Topic): void {
-    for (const fn of listeners[topic] ?? []) fn();
   }
 
   /** Another way to show the same results. */

@@ -5,6 +5,7 @@ import { array, type Packed } from "../lib/codec.ts";
 import type { Args, Reply } from "../lib/messages.ts";
 import { type Box, rgbCanvas } from "../lib/picture.ts";
 import { clamp } from "../lib/small.ts";
+import { createTopics } from "../lib/topics.ts";
 import type { Shell } from "../lib/view.ts";
 import { blend, type Fill, guess, type Rgb } from "./blend.ts";
 import { crop, paintBox } from "./brush.ts";
@@ -50,7 +51,7 @@ export type Session = ReturnType<typeof createSession>;
 /** What the parts of one view share. */
 export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
-  const listeners: Partial<Record<Topic, Array<() => void>>> = {};
+  const { on, emit } = createTopics<Topic>();
   const image = readImage(shell);
   const [height, width] = image.size;
   const history = createHistory(height, width);
@@ -169,14 +170,6 @@ export function createSession(shell: Shell) {
       });
     }
     kernel.onStatus(() => emit("scores"));
-  }
-
-  function on(topics: readonly Topic[], fn: () => void): void {
-    for (const topic of topics) listeners[topic] = [...(listeners[topic] ?? []), fn];
-  }
-
-  function emit(topic: Topic): void {
-    for (const fn of listeners[topic] ?? []) fn();
   }
 
   // -- painting ---------------------------------------------------------------------------------
