@@ -2,6 +2,7 @@
 // shown. The parts read it and listen; it alone asks the kernel.
 
 import type { NdArray, Packed } from "../lib/codec.ts";
+import { h } from "../lib/dom.ts";
 import type { Prediction } from "../lib/images/images.ts";
 import { chosen, layerChoice } from "../lib/layers/layer.ts";
 import type { Args, Reply } from "../lib/messages.ts";
@@ -70,7 +71,7 @@ export function createSession(shell: Shell) {
     /** What the network takes the picture for. */
     best: [] as Prediction[],
     /** The picture as the network sees it. */
-    picture: document.createElement("canvas"),
+    picture: h("canvas"),
     grey: new Uint8Array(1),
     size: [1, 1] as readonly [height: number, width: number],
     /** The channel whose map is offered, also before a unit is chosen. */

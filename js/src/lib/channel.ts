@@ -4,7 +4,7 @@
 // for 2 s: the same question again. Only the reply to the question that is out is handed on, so an
 // old reply, a doubled one, one of another epoch or view is never seen.
 
-import { pack } from "./codec.ts";
+import { isRecord, pack } from "./codec.ts";
 import {
   type Args,
   type AskOptions,
@@ -26,6 +26,8 @@ import {
   WATCHDOG_MS,
   wallClock,
 } from "./messages.ts";
+
+const TYPES: readonly unknown[] = ["hello", "ack", "progress", "reply"];
 
 export type { Args, Model, Progress, Reply, State } from "./messages.ts";
 
@@ -236,10 +238,10 @@ export class Channel {
   }
 
   #receive(content: unknown, buffers: DataView[]): void {
-    if (this.#closed || typeof content !== "object" || content === null) return;
-    const msg = content as Raw;
+    if (this.#closed || !isRecord(content)) return;
+    const msg: Raw = content;
     const { type, view, epoch, lane, seq } = msg;
-    if (type !== "hello" && type !== "ack" && type !== "progress" && type !== "reply") return;
+    if (!TYPES.includes(type)) return;
     this.#clock.clear(this.#helloTimer);
     this.#helloTimer = null;
     this.#goOffline(null);
@@ -254,7 +256,7 @@ export class Channel {
       this.#send({ type: "seen", view: this.view, epoch: this.#epoch, lane });
     }
     if (!mine) {
-      this.#receiveForeign(type, lane, msg, buffers);
+      this.#receiveForeign(lane, msg, buffers);
       return;
     }
     const it = this.#lanes.get(lane);
@@ -269,7 +271,8 @@ export class Channel {
   }
 
   /** Long work that was started from Python or another view, and concerns all views. */
-  #receiveForeign(type: string, lane: string, msg: Raw, buffers: DataView[]): void {
+  #receiveForeign(lane: string, msg: Raw, buffers: DataView[]): void {
+    const { type } = msg;
     this.#clock.clear(this.#foreign.get(lane));
     this.#foreign.delete(lane);
     const over = type === "reply" && msg.status !== "partial";

@@ -2,7 +2,7 @@
 
 import "./classes.css";
 import { search } from "./controls.ts";
-import { fill, h, on } from "./dom.ts";
+import { fill, h, on, setProps } from "./dom.ts";
 import { span, uniqueId } from "./small.ts";
 import type { Shell } from "./view.ts";
 
@@ -54,7 +54,7 @@ export function createClassPicker({ signal, status }: Shell, props: ClassPickerP
   const { input } = field;
   /** What was chosen since the field has the keyboard. */
   let chosen = "";
-  input.setAttribute("list", list.id);
+  setProps(input, { list: list.id });
   on(input, "focus", begin, signal);
   on(input, "change", choose, signal);
   on(input, "blur", show, signal);

@@ -1,7 +1,7 @@
 // Labelled native controls. Each returns its element and a `value` that can be read and set;
 // setting it does not call back.
 
-import { type Child, fill, h, on, text } from "./dom.ts";
+import { type Child, fill, h, on, setProps, text } from "./dom.ts";
 import { take } from "./small.ts";
 
 export interface Control<T> {
@@ -95,7 +95,7 @@ export function slider(
   const show = (): void => {
     const said = format(input.valueAsNumber);
     text(output, said);
-    input.setAttribute("aria-valuetext", said);
+    setProps(input, { "aria-valuetext": said });
   };
   const write = (value: number): void => {
     input.value = String(value);
@@ -113,22 +113,25 @@ export function slider(
 export interface ButtonProps extends Common {
   onClick: () => unknown;
   primary?: boolean;
+  /** Without a border: for the frame around the widget. */
+  ghost?: boolean;
   /** Show this instead of the label, which then only names the button. */
   glyph?: Child;
 }
 
 /** A push button. */
 export function button(props: ButtonProps, signal: AbortSignal): HTMLButtonElement {
-  const glyph = props.glyph ?? null;
+  const { label, glyph, primary, ghost } = props;
+  const name = glyph ? label : null;
   const el = h(
     "button",
     {
       type: "button",
-      class: props.primary ? "nbc-primary" : null,
-      "aria-label": glyph === null ? null : props.label,
-      title: props.title ?? (glyph === null ? null : props.label),
+      class: primary ? "nbc-primary" : ghost && "nbc-ghost",
+      "aria-label": name,
+      title: props.title ?? name,
     },
-    glyph === null ? props.label : glyph,
+    glyph ?? label,
   );
   on(el, "click", () => props.onClick(), signal);
   return el;
@@ -140,7 +143,7 @@ export function toggle(
   signal: AbortSignal,
 ): Control<boolean> {
   const read = (): boolean => el.getAttribute("aria-pressed") === "true";
-  const write = (value: boolean): void => el.setAttribute("aria-pressed", String(value));
+  const write = (value: boolean): void => setProps(el, { "aria-pressed": String(value) });
   const onClick = (): void => {
     write(!read());
     props.onChange(read());

@@ -2,6 +2,7 @@
 
 import type { AnyModel } from "@anywidget/types";
 import { type Packed, type pack, unpack } from "./codec.ts";
+import { wordsOf } from "./dom.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: models and arguments are plain JSON of any shape
 export type Model = AnyModel<Record<string, any>> & { saved?: boolean; comm_live?: boolean };
@@ -115,7 +116,7 @@ export function toReply(lane: string, args: Args | null, msg: Raw, buffers: Data
       reply.blob = unpack(buffer);
     } catch (error) {
       reply.status = "error";
-      reply.message = error instanceof Error ? error.message : String(error);
+      reply.message = wordsOf(error);
     }
   }
   return reply;

@@ -2,6 +2,7 @@
 // way. The parts (stage, scores, sweep, ...) read it and listen; none of them asks the kernel.
 
 import { array, type Packed } from "../lib/codec.ts";
+import { h } from "../lib/dom.ts";
 import type { Args, Reply } from "../lib/messages.ts";
 import { type Box, rgbCanvas } from "../lib/picture.ts";
 import { clamp } from "../lib/small.ts";
@@ -55,9 +56,7 @@ export function createSession(shell: Shell) {
   const image = readImage(shell);
   const [height, width] = image.size;
   const history = createHistory(height, width);
-  const composite = document.createElement("canvas");
-  composite.width = width;
-  composite.height = height;
+  const composite = h("canvas", { width, height });
   const context = composite.getContext("2d");
   const pixels = new ImageData(width, height);
   const fills = new Map<string, Rgb>();
