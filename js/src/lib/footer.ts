@@ -24,15 +24,16 @@ export function createFooter({ saved, stop, onError }: FooterProps, signal: Abor
   const right = span("nbc-right");
   const time = span("nbc-time", saved ? "saved page" : "");
   const work = span("nbc-work");
+  const wait = h("span", { class: "nbc-work", "data-role": "waits", "aria-live": "polite" });
   const full = box("nbc-fill");
   const bar = h("div", { class: "nbc-bar", role: "progressbar", "aria-label": "work" }, full);
   const halt = button({ label: "Stop", onClick: stop }, signal);
   const said = h("div", { class: "nbc-said", role: "status", "aria-live": "polite" }, left, right);
-  const line = h("footer", { class: "nbc-status" }, bar, said, work, halt, time);
+  const line = h("footer", { class: "nbc-status" }, bar, said, wait, work, halt, time);
   const element = box("nbc-foot", alert, line);
   /** The lane whose error is shown; its next good answer takes the error away. */
   let lane: string | null = null;
-  busy(false, false);
+  busy(false, false, "");
   return { element, say, error, hasError: () => !alert.hidden, reply, progress, busy };
 
   function say(onLeft?: string, onRight?: string): void {
@@ -64,8 +65,9 @@ export function createFooter({ saved, stop, onError }: FooterProps, signal: Abor
     text(work, `${done} of ${total}${left === null ? "" : ` · ${duration(left * 1000)} left`}`);
   }
 
-  /** `stoppable`: Stop can end it. */
-  function busy(busy: boolean, stoppable: boolean): void {
+  /** `stoppable`: Stop can end it; `waits`: what has to end before it begins. */
+  function busy(busy: boolean, stoppable: boolean, waits: string): void {
+    text(wait, waits && `waits for ${waits}`);
     bar.hidden = !busy;
     halt.hidden = !(busy && stoppable);
     // Also when it never showed: quick work may have told of its progress.

@@ -44,6 +44,8 @@ export interface State {
   busy: boolean;
   /** There is work that Stop can end. */
   stoppable: boolean;
+  /** The long work that runs before what was asked here; "" when it is under way. */
+  waits: string;
   offline: Offline;
   /** A saved page: answers come from a table in the file. */
   saved: boolean;
@@ -76,6 +78,8 @@ export interface Question {
   args: Args;
   blob: Uint8Array | undefined;
   acked: boolean;
+  /** As in `State`. */
+  waits: string;
   stopped: boolean;
   /** How many of its answers could not be read. */
   cut: number;

@@ -213,10 +213,10 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
   }
 
   function showState(): void {
-    const { busy, stoppable, offline } = channel.state;
+    const { busy, stoppable, waits, offline } = channel.state;
     const idle = footer.hasError() ? "error" : "idle";
     root.dataset.state = offline ? "offline" : busy ? "busy" : idle;
-    footer.busy(busy, stoppable);
+    footer.busy(busy, stoppable, waits);
     banner.hidden = offline === null;
     banner.textContent =
       offline === "silent"
