@@ -49,7 +49,7 @@ export function createDetail(session: Session) {
       min: 0,
       max: 100,
       value: share * 100,
-      format: (value) => `${value} %`,
+      unit: " %",
       onInput: (value) => {
         share = value / 100;
         overlay.overlay(coloured, share);
