@@ -133,9 +133,8 @@ class PoolingPage:
         """Side of a cell, and the upper left corners of both maps, in CSS pixels."""
         width = self.stage.evaluate("canvas => canvas.clientWidth")
         before, after = self.size()
-        said = self.root.locator("[data-field=padding] output").inner_text()
-        numbers = [int(n) for n in re.findall(r"\d+", said)]
-        down, across = numbers[0], numbers[-1]
+        said = self.root.locator("[data-field=padding] output").all_inner_texts()
+        down, across = (int(re.findall(r"\d+", each)[0]) for each in said)
         op = self.root.get_by_role("combobox", name="op", exact=True).input_value()
         whole = op.startswith("global")
         pad = (0, 0) if whole else (down, across)

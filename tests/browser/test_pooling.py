@@ -116,11 +116,32 @@ def test_rows_and_columns_may_differ(static_page):
     view = PoolingPage(static_page.live(widget))
     wanted, indices = F.max_pool2d(maps_of(widget), (3, 2), (2, 1), (1, 0), return_indices=True)
     assert view.fact("shapes") == "16 x 32 x 32 → 16 x 16 x 31"
-    assert view.root.locator("[data-field=window] output").inner_text() == "(3, 2)"
+    said = view.root.locator("[data-field=window] output").all_inner_texts()
+    assert said == ["3 rows", "2 columns"]
     lit = view.hover("after", 0, 30)
     assert lit["window"] == (0, 30, 2, 2)
     assert lit["result"] == float(wanted[0, 0, 30])
     assert lit["maximum"] == divmod(int(indices[0, 0, 30]), 32)
+
+
+def test_rows_and_columns_are_set_apart(view, widget):
+    columns = view.slider("window of columns")
+    assert columns.is_hidden()
+    view.slide("window", 4)
+    view.root.get_by_label("rows ≠ columns").check()
+    view.slide("window of columns", 3)
+    assert view.page.trait("window") == [4, 3]
+    view.slide("stride", 1)
+    assert view.page.trait("stride") == [1, 2]
+    assert view.fact("shapes") == "16 x 32 x 32 → 16 x 29 x 15"
+    wanted = backend.pool(maps_of(widget), "max", (4, 3), (1, 2)).values
+    assert view.hover("after", 5, 7)["result"] == float(wanted[0, 5, 7])
+    # Python's word counts too, and the way back makes squares of the rows.
+    view.page.set(padding=[1, 0])
+    assert view.slider("padding of columns").input_value() == "0"
+    view.root.get_by_label("rows ≠ columns").uncheck()
+    assert [view.page.trait(name) for name in ("window", "stride", "padding")] == [4, 1, 1]
+    assert columns.is_hidden()
 
 
 def test_what_cannot_be_is_explained_beside_its_slider(view, widget):
@@ -269,12 +290,24 @@ def test_the_vector_and_the_score(static_page):
     product = f"{parts.products[best]:.3g}"
     assert f"= {product}" in view.words.inner_text()
     # Another class.
-    other = view.root.get_by_role("combobox", name="class").locator("option").nth(1)
-    index = int(other.get_attribute("value") or -1)
-    view.choose("class", str(index))
-    wanted = backend.gap_contributions(widget.net, nv.sample_image("digit"), index)
-    text = f"logit of {wanted.label}: {wanted.logit:.3g}"
-    view.page.until(lambda: text in view.root.locator(".po-contributions").inner_text())
+    field = view.root.get_by_role("combobox", name="class", exact=True)
+    assert field.input_value() == parts.label
+    field.focus()
+    offered = field.evaluate("el => [...el.list.options].map((each) => each.value)")
+    labels = [widget.net.label(index) for index in range(10)]
+    assert offered == ["predicted class", *labels]
+    index = min(set(range(10)) - {p.index for p in widget.net.predict(nv.sample_image("digit"))})
+    for typed, wanted_index in ((labels[index], index), ("predicted class", None)):
+        field.fill(typed)
+        wanted = backend.gap_contributions(widget.net, nv.sample_image("digit"), wanted_index)
+        text = f"logit of {wanted.label}: {wanted.logit:.3g}"
+        said = view.root.locator(".po-contributions")
+        view.page.until(lambda t=text, where=said: t in where.inner_text(), text)
+    field.fill("eleven")
+    view.press("Enter")
+    view.page.until(
+        lambda: "no class “eleven”" in view.root.locator("[role=status]").first.inner_text()
+    )
 
 
 def test_a_network_without_averages_says_so(static_page):
