@@ -45,10 +45,11 @@ export function createControls(session: Session) {
       title: "A setting of their own for rows and for columns",
       value: false,
       onChange: (value) => {
-        apart = value;
         const { how } = session;
         const square = (field: Field) => [field, [how[field][0], how[field][0]]];
-        if (!apart) session.change(Object.fromEntries(FIELDS.map(square)));
+        // Squares first: as long as one pair is unequal, they are apart.
+        if (!value) session.change(Object.fromEntries(FIELDS.map(square)));
+        apart = value;
         show();
       },
     },
