@@ -78,6 +78,7 @@ export function createControls(session: Session) {
     ceil.value = how.ceil_mode;
     apart ||= FIELDS.some((field) => how[field][0] !== how[field][1]);
     sides.value = apart;
+    element.toggleAttribute("data-apart", apart);
     setProps(sides.input, { disabled: whole });
     for (const field of fields) field.show(whole);
     own.disabled = !session.own || sameHow(session.own, how);
