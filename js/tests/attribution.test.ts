@@ -24,6 +24,7 @@ import {
 } from "../src/attribution/results.ts";
 import {
   sayArea,
+  sayDoubt,
   sayNotes,
   sayRandom,
   sayScore,
@@ -370,6 +371,12 @@ test("results in words", () => {
   assert.match(sayRandom({ ...evidence, remaining: 0.4 }), /in part/);
   assert.match(sayRandom({ ...evidence, remaining: 0.9 }), /hardly/);
   assert.equal(sayRandom({ ...evidence, remaining: null }), "");
+  const doubt = (deletion: number | null, by_chance: number | null) =>
+    sayDoubt({ ...evidence, remaining: null, deletion, deletion_by_chance: by_chance });
+  assert.match(doubt(0.4, 0.3), /^Deleting random pixels .* no evidence that the map is right\.$/);
+  for (const fine of [doubt(0.3, 0.4), doubt(0.3, 0.3), doubt(null, 0.3), doubt(1, null)])
+    assert.equal(fine, "");
+  assert.equal(sayDoubt({ ...evidence, remaining: null }), "");
   assert.equal(sayArea(0.12, 0.4, true), "0.120, better than chance 0.400");
   assert.equal(sayArea(0.12, 0.4, false), "0.120, worse than chance 0.400");
   assert.equal(sayArea(0.5, 0.4, true), "0.500, worse than chance 0.400");

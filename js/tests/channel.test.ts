@@ -560,3 +560,48 @@ test("two views of one model are independent", () => {
   kernel.reply(asked());
   assert.equal(others.length, 2);
 });
+
+test("work that waits for other work says so until its first sign of life", () => {
+  const { channel, kernel, fake, asked } = setUp();
+  const told: string[] = [];
+  channel.onStatus(({ waits }) => told.push(waits));
+  kernel.hello();
+  const wait = (waits: unknown) => {
+    const { view, epoch, seq, lane } = asked();
+    fake.receive({ type: "ack", view, epoch, seq, lane, all: true, waits });
+    return channel.state.waits;
+  };
+  channel.ask("a");
+  assert.equal(channel.state.waits, "");
+  assert.equal(wait("Occlusion (sweep)"), "Occlusion (sweep)");
+  assert.deepEqual([channel.state.busy, channel.state.stoppable], [true, true]);
+  kernel.progress(asked());
+  assert.equal(channel.state.waits, "");
+  assert.equal(channel.state.busy, true);
+  assert.equal(wait("Occlusion (sweep)"), "Occlusion (sweep)");
+  kernel.reply(asked(), "partial");
+  assert.equal(channel.state.waits, "");
+  // Asked again after a silence: by now it runs.
+  assert.equal(wait("Occlusion (sweep)"), "Occlusion (sweep)");
+  assert.equal(wait(""), "");
+  for (const nonsense of [undefined, null, 7, {}, ["x"]]) assert.equal(wait(nonsense), "");
+  assert.equal(wait("Occlusion (sweep)"), "Occlusion (sweep)");
+  channel.disconnected(true);
+  assert.equal(channel.state.waits, "");
+  channel.disconnected(false);
+  wait("Occlusion (sweep)");
+  kernel.reply(asked());
+  assert.deepEqual([channel.state.busy, channel.state.waits], [false, ""]);
+  assert.ok(told.includes("Occlusion (sweep)"));
+  assert.equal(told.at(-1), "");
+});
+
+test("what another view has asked for and waits is told of here too", () => {
+  const { channel, kernel, fake } = setUp();
+  kernel.hello();
+  const other = { view: "other", epoch: "e1", seq: 3, lane: "sweep", all: true };
+  fake.receive({ type: "ack", ...other, waits: "Attribution (attribute)" });
+  assert.equal(channel.state.waits, "Attribution (attribute)");
+  fake.receive({ type: "progress", ...other, done: 1, total: 2, left: null });
+  assert.deepEqual([channel.state.busy, channel.state.waits], [true, ""]);
+});

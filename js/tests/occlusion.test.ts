@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { findClass, suggestions } from "../src/lib/classes.ts";
 import type { Box } from "../src/lib/picture.ts";
 import { blend, fromHex, guess, toHex } from "../src/occlusion/blend.ts";
 import {
@@ -17,7 +18,7 @@ import {
   spanned,
 } from "../src/occlusion/brush.ts";
 import { createHistory } from "../src/occlusion/history.ts";
-import { findClass, type Scores, spoken, suggestions, verdict } from "../src/occlusion/verdict.ts";
+import { type Scores, spoken, verdict } from "../src/occlusion/verdict.ts";
 import { chance } from "./helpers.ts";
 
 function blank(height: number, width: number, value = 0): Mask {

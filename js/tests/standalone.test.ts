@@ -49,7 +49,13 @@ test("a saved page answers from its list, whatever else was asked and in whateve
     replies.map((r) => [r.status, r.blob?.meta.layer]),
     [["ok", "conv1"]],
   );
-  assert.deepEqual(channel.state, { busy: false, stoppable: false, offline: null, saved: true });
+  assert.deepEqual(channel.state, {
+    busy: false,
+    stoppable: false,
+    waits: "",
+    offline: null,
+    saved: true,
+  });
 });
 
 test("what is not in the file is said in plain words; the page stays as it is", async () => {

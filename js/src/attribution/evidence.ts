@@ -7,15 +7,16 @@ import { h, text } from "../lib/dom.ts";
 import { box, span } from "../lib/small.ts";
 import { type Evidence, numbers } from "./results.ts";
 import type { Session } from "./session.ts";
-import { sayArea, sayRandom } from "./words.ts";
+import { sayArea, sayDoubt, sayRandom } from "./words.ts";
 
 export function createEvidence(session: Session, name: string, signal: AbortSignal) {
   const label = `evidence for ${session.title(name)}`;
   const ask = () => session.askFor("evidence", { method: name });
   const run = button({ label, glyph: "evidence", onClick: ask }, signal);
   const curves = [createCurve("deletion", "hidden"), createCurve("insertion", "put in")];
+  const doubt = h("p", { class: "at-random at-doubt", "data-role": "doubt" });
   const random = h("p", { class: "at-random nbc-muted", "data-role": "random" });
-  const found = box("at-curves", ...curves.map(({ element }) => element), random);
+  const found = box("at-curves", ...curves.map(({ element }) => element), doubt, random);
   const element = h(
     "div",
     { class: "at-evidence", "data-role": "evidence" },
@@ -33,6 +34,7 @@ export function createEvidence(session: Session, name: string, signal: AbortSign
     if (!blob) return;
     const evidence = blob.meta as Evidence;
     for (const curve of curves) curve.show(blob);
+    text(doubt, sayDoubt(evidence));
     text(random, [sayRandom(evidence), ...evidence.notes].filter(Boolean).join(" "));
   }
 }

@@ -1,14 +1,7 @@
 // Arrow keys on pictures.
 
-import { clamp, take } from "../lib/small.ts";
+import { arrow, clamp, take } from "../lib/small.ts";
 import type { Pixel } from "./session.ts";
-
-const ARROWS: Record<string, readonly [rows: number, columns: number]> = {
-  ArrowLeft: [0, -1],
-  ArrowRight: [0, 1],
-  ArrowUp: [-1, 0],
-  ArrowDown: [1, 0],
-};
 
 /** Where an arrow key leads from a pixel of a picture; null for other keys, and for the host's. */
 export function moved(
@@ -17,8 +10,8 @@ export function moved(
   [height, width]: readonly [number, number],
   step: number,
 ): Pixel | null {
-  const way = ARROWS[event.key];
-  if (!way || event.ctrlKey || event.altKey || event.metaKey) return null;
+  const way = arrow(event);
+  if (!way) return null;
   take(event);
   const to = (from: number, by: number, side: number) => clamp(from + by * step, 0, side - 1);
   return { y: to(y, way[0], height), x: to(x, way[1], width) };

@@ -1,7 +1,7 @@
 // A picture that follows the pointer: over it lie the cursor that all pictures share, and switches as
 // dots.
 
-import { atEnd, type Child, h, on } from "../lib/dom.ts";
+import { type Child, h, on, onSize } from "../lib/dom.ts";
 import { createPicture } from "../lib/picture.ts";
 import { box } from "../lib/small.ts";
 import { surface } from "../lib/tiles.ts";
@@ -18,11 +18,9 @@ export function createPhoto(session: Session, canvas: HTMLCanvasElement, ...over
   const picture = createPicture(canvas, signal);
   const cursor = box("at-cross");
   const dots = h("canvas", { class: "at-dots", "aria-hidden": "true" });
-  const observer = new ResizeObserver(paint);
   const move = (event: MouseEvent) => session.point(session.pixel(picture.place(event)));
   const leave = () => canvas.matches(":focus-visible") || session.point(null);
-  observer.observe(dots);
-  atEnd(signal, () => observer.disconnect());
+  onSize(dots, paint, signal);
   on(canvas, "pointermove", move, signal);
   on(canvas, "pointerleave", leave, signal);
   session.on(["cursor"], cross);

@@ -2,10 +2,12 @@
 // shown. The parts read it and listen; it alone asks the kernel.
 
 import type { NdArray, Packed } from "../lib/codec.ts";
+import { h } from "../lib/dom.ts";
 import type { Prediction } from "../lib/images/images.ts";
 import { chosen, layerChoice } from "../lib/layers/layer.ts";
 import type { Args, Reply } from "../lib/messages.ts";
 import { rgbCanvas } from "../lib/picture.ts";
+import { createTopics } from "../lib/topics.ts";
 import type { Shell } from "../lib/view.ts";
 import type { Reduce } from "./heat.ts";
 import {
@@ -43,7 +45,7 @@ export type Session = ReturnType<typeof createSession>;
 /** What the parts of one view share. */
 export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
-  const listeners: Partial<Record<Topic, Array<() => void>>> = {};
+  const { on, emit } = createTopics<Topic>();
   const layers = layerChoice(shell);
   const images = shell.trait("_images");
   const self = {
@@ -69,7 +71,7 @@ export function createSession(shell: Shell) {
     /** What the network takes the picture for. */
     best: [] as Prediction[],
     /** The picture as the network sees it. */
-    picture: document.createElement("canvas"),
+    picture: h("canvas"),
     grey: new Uint8Array(1),
     size: [1, 1] as readonly [height: number, width: number],
     /** The channel whose map is offered, also before a unit is chosen. */
@@ -158,14 +160,6 @@ export function createSession(shell: Shell) {
       });
     }
     kernel.onStatus(() => emit("evidence"));
-  }
-
-  function on(topics: readonly Topic[], fn: () => void): void {
-    for (const topic of topics) listeners[topic] = [...(listeners[topic] ?? []), fn];
-  }
-
-  function emit(topic: Topic): void {
-    for (const fn of listeners[topic] ?? []) fn();
   }
 
   /** Another way to show the same results. */

@@ -22,7 +22,7 @@ export function createSide(session: Session): HTMLElement {
   session.on(["picture"], () => {
     const [height, width] = session.size;
     picture.show(session.picture, width, height);
-    canvas.setAttribute("aria-label", `${session.name}: what the network sees`);
+    setProps(canvas, { "aria-label": `${session.name}: what the network sees` });
   });
   on(canvas, "click", (event) => session.place(picture.place(event)), signal);
   return box("at-side", photo, box("at-lists", createBest(session), createUnit(session)));

@@ -1,27 +1,31 @@
 // What is explained: a class, minus another one, by logit or probability; and its score, always.
 
-import { button, search, select } from "../lib/controls.ts";
-import { fill, h, on, text } from "../lib/dom.ts";
-import { box, span, uniqueId } from "../lib/small.ts";
-import { findClass, suggestions } from "../occlusion/verdict.ts";
+import { createClassPicker } from "../lib/classes.ts";
+import { button, select } from "../lib/controls.ts";
+import { h, text } from "../lib/dom.ts";
+import { box, span } from "../lib/small.ts";
 import type { ScoreKind } from "./results.ts";
 import type { Session } from "./session.ts";
 import { sayScore, sayUnit } from "./words.ts";
 
 export function createTarget(session: Session): HTMLElement {
-  const { shell, target, score, unit } = session;
+  const { shell, target, score, unit, classes } = session;
   const { signal } = shell;
   const now = () => target.get() ?? { name: "", index: null, other: null };
-  const first = createPicker(session, {
+  const called = (index: number | null, none: string) =>
+    index === null ? none : (classes.get()?.[index] ?? `class ${index}`);
+  const first = createClassPicker(shell, {
     label: "explain",
     none: "predicted class",
-    current: () => now().index,
+    names: classes.get,
+    shown: () => called(now().index, now().name),
     choose: (index) => session.setTarget(index, now().other),
   });
-  const second = createPicker(session, {
+  const second = createClassPicker(shell, {
     label: "minus",
     none: "no class",
-    current: () => now().other,
+    names: classes.get,
+    shown: () => called(now().other, ""),
     choose: (other) => {
       wide = other !== null;
       session.setTarget(now().index, other);
@@ -77,59 +81,5 @@ export function createTarget(session: Session): HTMLElement {
     const there = results?.target.name && !session.stale;
     text(name, there ? results.target.name : chosen ? sayUnit(chosen) : now().name);
     text(said, there ? sayScore(results) : missing ? "not computed" : "…");
-  }
-}
-
-interface PickerProps {
-  label: string;
-  /** What stands for no class. */
-  none: string;
-  current(): number | null;
-  choose(index: number | null): void;
-}
-
-/** A class by name or number, found while typing. */
-function createPicker({ shell, classes, target }: Session, props: PickerProps) {
-  const { signal } = shell;
-  const list = h("datalist", { id: uniqueId() });
-  const { label, none } = props;
-  const field = search({ label, onInput: offer }, signal);
-  const { input } = field;
-  input.setAttribute("list", list.id);
-  on(input, "focus", begin, signal);
-  on(input, "change", choose, signal);
-  on(input, "blur", show, signal);
-  return { element: span("at-class", field.el, list), input, show };
-
-  function names(): readonly string[] {
-    return classes.get() ?? [];
-  }
-
-  /** All classes are offered at first: the name that stands there would hide them. */
-  function begin(): void {
-    input.select();
-    offer("");
-  }
-
-  /** A name in full, typed or taken from the list, is chosen at once. */
-  function offer(typed: string): void {
-    const all = [none, ...suggestions(typed, names())];
-    fill(list, ...all.map((value) => h("option", { value })));
-    if (all.includes(typed)) choose();
-  }
-
-  function choose(): void {
-    const typed = input.value.trim();
-    const index = findClass(typed, names());
-    if (index !== null || typed === none) props.choose(index);
-    else if (typed) shell.status(`There is no class “${typed}”.`);
-  }
-
-  function show(): void {
-    if (input.matches(":focus")) return;
-    const index = props.current();
-    const name = index === null ? "" : (names()[index] ?? `class ${index}`);
-    field.value = name || (none === "no class" ? "" : (target.get()?.name ?? none));
-    input.placeholder = none;
   }
 }

@@ -114,7 +114,7 @@ export function createTermsPanel(session: Session): HTMLElement {
     const values = running(terms, n);
     const said = saySum(terms, n, mean(values));
     text(words, said);
-    count.input.setAttribute("aria-valuetext", said);
+    setProps(count.input, { "aria-valuetext": said });
     sum.show(values, terms, most, n === total ? "all terms: the CAM" : `the sum of ${n}`);
   }
 }
@@ -152,6 +152,6 @@ function createMap(role: string, signal: AbortSignal) {
     });
     picture.show(map, width, height);
     text(title, said);
-    canvas.setAttribute("aria-label", said);
+    setProps(canvas, { "aria-label": said });
   }
 }

@@ -40,6 +40,15 @@ export function sayRandom({ remaining }: Evidence): string {
   return `With random weights ${three(remaining)} alike: it ${how} on what was learnt.`;
 }
 
+/** What has to be said of a map that does worse than none. */
+export function sayDoubt({ deletion, deletion_by_chance: chance = null }: Evidence): string {
+  if (deletion === null || chance === null || chance >= deletion) return "";
+  return (
+    "Deleting random pixels lowers the score faster than deleting what this map marks: " +
+    "no evidence that the map is right."
+  );
+}
+
 /** "0.123, worse than chance 0.456"; `low`: low is good. */
 export function sayArea(area: number, chance: number, low: boolean): string {
   const word = area < chance === low ? "better" : "worse";

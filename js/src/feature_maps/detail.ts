@@ -2,7 +2,7 @@
 
 import { decode } from "../lib/colormap.ts";
 import { button, slider, toggle } from "../lib/controls.ts";
-import { fill, h, on, text } from "../lib/dom.ts";
+import { fill, h, on, setProps, text } from "../lib/dom.ts";
 import { percent, three } from "../lib/format.ts";
 import { createPicture, rgbCanvas } from "../lib/picture.ts";
 import { box, clamp, span, stride, take } from "../lib/small.ts";
@@ -49,7 +49,7 @@ export function createDetail(session: Session) {
       min: 0,
       max: 100,
       value: share * 100,
-      format: (value) => `${value} %`,
+      unit: " %",
       onInput: (value) => {
         share = value / 100;
         overlay.overlay(coloured, share);
@@ -190,7 +190,7 @@ export function createDetail(session: Session) {
     mainCanvas();
     if (open === null) return;
     text(title, `channel ${open}`);
-    element.setAttribute("aria-label", `channel ${open} of ${maps?.layer ?? "the layer"}`);
+    setProps(element, { "aria-label": `channel ${open} of ${maps?.layer ?? "the layer"}` });
     rank();
     if (!maps || session.stale) return;
     session.need([open]);

@@ -3,7 +3,7 @@
 
 import { atEnd, fill, h, on, setProps } from "../lib/dom.ts";
 import { shape } from "../lib/format.ts";
-import { take, uniqueId } from "../lib/small.ts";
+import { box, take, uniqueId } from "../lib/small.ts";
 import { createTilePainter, surface } from "../lib/tiles.ts";
 import { describeChannel } from "./describe.ts";
 import { paintTiles } from "./grid_paint.ts";
@@ -37,7 +37,7 @@ export function createGrid(session: Session) {
   let pointer: { u: number; v: number; channel: number } | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const spacer = h("div", { class: "fm-spacer" }, canvas, rowElement);
+  const spacer = box("fm-spacer", canvas, rowElement);
   const element = h(
     "div",
     {

@@ -1,6 +1,6 @@
 // The histogram of one channel: a bar a bin, with zero and the value under the pointer marked.
 
-import { fill, h } from "../lib/dom.ts";
+import { fill, h, setProps } from "../lib/dom.ts";
 import { three } from "../lib/format.ts";
 import { box, clamp, span } from "../lib/small.ts";
 import { histogram } from "./histogram.ts";
@@ -34,7 +34,7 @@ export function createHistogramView() {
     zero.style.left = place(0);
     const inner = -lo / (hi - lo);
     fill(ends, span("", three(lo)), inner > 0.12 && inner < 0.88 && zero, span("", three(hi)));
-    element.setAttribute("aria-label", `histogram from ${three(lo)} to ${three(hi)}`);
+    setProps(element, { "aria-label": `histogram from ${three(lo)} to ${three(hi)}` });
     mark(null);
   }
 

@@ -2,7 +2,7 @@
 // tile per input channel, the strongest first.
 
 import { table } from "../lib/colormap.ts";
-import { fill, h, text } from "../lib/dom.ts";
+import { fill, h, setProps, text } from "../lib/dom.ts";
 import { shape, three } from "../lib/format.ts";
 import { rgbCanvas } from "../lib/picture.ts";
 import { type Look, mapCanvas, quantise } from "../lib/tiles.ts";
@@ -58,7 +58,7 @@ export function createKernels() {
     fill(list, ...tiles);
     const how = rgb ? "" : " · strongest first";
     text(title, `weights ${shape(weights.shape)}${how} · ± ${three(most)}`);
-    list.setAttribute("aria-label", title.textContent);
+    setProps(list, { "aria-label": title.textContent });
     list.classList.toggle("fm-points", size === 1);
   }
 }

@@ -7,6 +7,7 @@ import { imageChoice } from "../lib/images/images.ts";
 import { layerChoice } from "../lib/layers/layer.ts";
 import type { Reply } from "../lib/messages.ts";
 import type { Look } from "../lib/tiles.ts";
+import { createTopics } from "../lib/topics.ts";
 import type { Shell } from "../lib/view.ts";
 import { type Comparison, rangeOf } from "./comparison.ts";
 import { type LayerMaps, readLayerMaps, readQuantised } from "./layer_maps.ts";
@@ -26,7 +27,7 @@ export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
   const ofLayer = layerChoice(shell);
   const ofImage = imageChoice(shell);
-  const listeners: Partial<Record<Topic, Array<() => void>>> = {};
+  const { on, emit } = createTopics<Topic>();
   /** The question of lane "more" that is under way. */
   let wish: number[] = [];
   let look: Look | null = null;
@@ -131,16 +132,6 @@ export function createSession(shell: Shell) {
     kernel.onStatus(() => emit("stale"));
     want();
     emit("channel");
-  }
-
-  function on(topics: readonly Topic[], fn: () => void): void {
-    for (const topic of topics) {
-      listeners[topic] = [...(listeners[topic] ?? []), fn];
-    }
-  }
-
-  function emit(topic: Topic): void {
-    for (const fn of listeners[topic] ?? []) fn();
   }
 
   /** Colours for maps whose values together go from `lo` to `hi`. */

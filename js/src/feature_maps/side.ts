@@ -1,6 +1,6 @@
 // Left: what the network looks at, and what it takes it for.
 
-import { h } from "../lib/dom.ts";
+import { h, setProps } from "../lib/dom.ts";
 import { createPredictions } from "../lib/images/predictions.ts";
 import { createStrip } from "../lib/images/strip.ts";
 import { createPicture, rgbCanvas } from "../lib/picture.ts";
@@ -35,7 +35,7 @@ export function createSide(session: Session) {
 
   function name(): void {
     const index = image.get();
-    canvas.setAttribute("aria-label", `image: ${images()?.names[index] ?? index}`);
+    setProps(canvas, { "aria-label": `image: ${images()?.names[index] ?? index}` });
   }
   return { element };
 }

@@ -52,7 +52,7 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
       max: 100,
       value: 0,
       bare: true,
-      format: (value) => `${value} %`,
+      unit: " %",
       onInput: (value) => {
         session.contrast = value / 100;
         session.changeLook();
@@ -68,7 +68,7 @@ export function createToolbar(session: Session, grid: Grid, detail: Detail) {
       step: 4,
       value: grid.size,
       bare: true,
-      format: (value) => `${value} px`,
+      unit: " px",
       onInput: (value) => {
         grid.size = value;
       },

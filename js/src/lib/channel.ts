@@ -4,7 +4,7 @@
 // for 2 s: the same question again. Only the reply to the question that is out is handed on, so an
 // old reply, a doubled one, one of another epoch or view is never seen.
 
-import { pack } from "./codec.ts";
+import { isRecord, pack } from "./codec.ts";
 import {
   type Args,
   type AskOptions,
@@ -27,6 +27,8 @@ import {
   wallClock,
 } from "./messages.ts";
 
+const TYPES: readonly unknown[] = ["hello", "ack", "progress", "reply"];
+
 export type { Args, Model, Progress, Reply, State } from "./messages.ts";
 
 export class Channel {
@@ -39,7 +41,7 @@ export class Channel {
   readonly #replyFns = new Map<string, Array<(reply: Reply) => void>>();
   readonly #progressFns: Array<(progress: Progress) => void> = [];
   readonly #stateFns: Array<(state: State) => void> = [];
-  readonly #foreign = new Map<string, unknown>();
+  readonly #foreign = new Map<string, { timer: unknown; waits: string }>();
   #epoch: string;
   #offline: Offline = null;
   #helloTimer: unknown = null;
@@ -65,7 +67,7 @@ export class Channel {
       model.off("msg:custom", receive);
       model.off("change:_epoch", renew);
       for (const lane of this.#lanes.values()) this.#clock.clear(lane.timer);
-      for (const timer of this.#foreign.values()) this.#clock.clear(timer);
+      for (const { timer } of this.#foreign.values()) this.#clock.clear(timer);
       this.#clock.clear(this.#helloTimer);
     };
     if (signal.aborted) close();
@@ -106,10 +108,12 @@ export class Channel {
   get state(): State {
     const { saved } = this;
     const offline = this.#offline;
-    const out = offline === null ? [...this.#lanes.values()].filter((it) => it.out !== null) : [];
-    const foreign = offline === null && this.#foreign.size > 0;
-    const stoppable = foreign || out.some((it) => it.long);
-    return { busy: foreign || out.length > 0, stoppable, offline, saved };
+    const lanes = offline ? [] : [...this.#lanes.values()].filter((it) => it.out);
+    const foreign = offline ? [] : [...this.#foreign.values()];
+    const work = [...lanes.map((it) => it.out), ...foreign];
+    const waits = work.find((each) => each?.waits)?.waits ?? "";
+    const stoppable = foreign.length > 0 || lanes.some((it) => it.long);
+    return { busy: work.length > 0, stoppable, waits, offline, saved };
   }
 
   /** Whether a question of this lane is on its way or waits. */
@@ -162,7 +166,7 @@ export class Channel {
     if (out && !(out.acked && (waiting.replace || out.stopped))) return;
     it.seq += 1;
     const { args, blob } = waiting;
-    it.out = { seq: it.seq, args, blob, acked: false, stopped: false, cut: 0 };
+    it.out = { seq: it.seq, args, blob, acked: false, waits: "", stopped: false, cut: 0 };
     it.waiting.shift();
     this.#post(name, it);
   }
@@ -236,10 +240,10 @@ export class Channel {
   }
 
   #receive(content: unknown, buffers: DataView[]): void {
-    if (this.#closed || typeof content !== "object" || content === null) return;
-    const msg = content as Raw;
+    if (this.#closed || !isRecord(content)) return;
+    const msg: Raw = content;
     const { type, view, epoch, lane, seq } = msg;
-    if (type !== "hello" && type !== "ack" && type !== "progress" && type !== "reply") return;
+    if (!TYPES.includes(type)) return;
     this.#clock.clear(this.#helloTimer);
     this.#helloTimer = null;
     this.#goOffline(null);
@@ -254,12 +258,13 @@ export class Channel {
       this.#send({ type: "seen", view: this.view, epoch: this.#epoch, lane });
     }
     if (!mine) {
-      this.#receiveForeign(type, lane, msg, buffers);
+      this.#receiveForeign(lane, msg, buffers);
       return;
     }
     const it = this.#lanes.get(lane);
     if (!it?.out || it.out.seq !== seq) return;
     it.out.acked = true;
+    it.out.waits = waitsOf(msg);
     it.long = msg.all === true;
     this.#watch(lane, it);
     if (type === "progress") this.#emitProgress(lane, msg);
@@ -269,8 +274,9 @@ export class Channel {
   }
 
   /** Long work that was started from Python or another view, and concerns all views. */
-  #receiveForeign(type: string, lane: string, msg: Raw, buffers: DataView[]): void {
-    this.#clock.clear(this.#foreign.get(lane));
+  #receiveForeign(lane: string, msg: Raw, buffers: DataView[]): void {
+    const { type } = msg;
+    this.#clock.clear(this.#foreign.get(lane)?.timer);
     this.#foreign.delete(lane);
     const over = type === "reply" && msg.status !== "partial";
     if (!over) {
@@ -278,7 +284,7 @@ export class Channel {
         this.#foreign.delete(lane);
         this.#tell();
       };
-      this.#foreign.set(lane, this.#clock.set(end, FOREIGN_MS));
+      this.#foreign.set(lane, { timer: this.#clock.set(end, FOREIGN_MS), waits: waitsOf(msg) });
     }
     if (type === "progress") this.#emitProgress(lane, msg);
     if (type === "reply") this.#emit(toReply(lane, null, msg, buffers));
@@ -323,7 +329,7 @@ export class Channel {
   /** Tell listeners when the state differs from what they last heard. */
   #tell(): void {
     const { state } = this;
-    const key = `${state.busy} ${state.stoppable} ${state.offline}`;
+    const key = JSON.stringify(state);
     if (key === this.#last || this.#closed) return;
     this.#last = key;
     for (const fn of this.#stateFns) this.#guard(() => fn(state));
@@ -336,4 +342,9 @@ export class Channel {
       this.#onError(error);
     }
   }
+}
+
+/** What the work waits for, by the kernel's newest word: whatever is no ack says that it began. */
+function waitsOf({ type, waits }: Raw): string {
+  return type === "ack" && typeof waits === "string" ? waits : "";
 }

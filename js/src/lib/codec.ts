@@ -35,13 +35,10 @@ function bad(why: string): never {
   throw new Error(`This data cannot be read: ${why}.`);
 }
 
-function bytesOf(view: DataView | ArrayBuffer | Uint8Array): Uint8Array {
-  if (view instanceof Uint8Array) return view;
-  if (ArrayBuffer.isView(view)) {
-    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-  }
-  if (view && typeof view.byteLength === "number") return new Uint8Array(view);
-  return bad("it is not binary");
+function bytesOf(view: DataView | ArrayBuffer | Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer = view, byteOffset, byteLength } = view as DataView;
+  if (!(byteLength >= 0)) bad("it is not binary");
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 }
 
 /** Read a blob. The arrays look into the given memory where alignment allows it, else are copies. */
@@ -65,13 +62,18 @@ export function unpack(view: DataView | ArrayBuffer | Uint8Array): Packed {
   return { meta: isRecord(header.meta) ? header.meta : {}, arrays };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 const whole = (x: unknown): x is number => Number.isInteger(x) && (x as number) >= 0;
 
-function readArray(bytes: Uint8Array, start: number, name: string, spec: unknown): NdArray {
+function readArray(
+  bytes: Uint8Array<ArrayBuffer>,
+  start: number,
+  name: string,
+  spec: unknown,
+): NdArray {
   if (!isRecord(spec)) return bad(`array "${name}" has no description`);
   const { dtype, shape, offset } = spec;
   if (typeof dtype !== "string" || !Object.hasOwn(TYPES, dtype)) {
@@ -85,12 +87,11 @@ function readArray(bytes: Uint8Array, start: number, name: string, spec: unknown
   if (!whole(offset) || start + offset + size > bytes.length) {
     return bad(`array "${name}" reaches beyond its end`);
   }
-  const from = bytes.byteOffset + start + offset;
-  const data =
-    from % Type.BYTES_PER_ELEMENT === 0
-      ? new Type(bytes.buffer as ArrayBuffer, from, length)
-      : new Type((bytes.buffer as ArrayBuffer).slice(from, from + size));
-  return { dtype: dtype as DType, shape: shape as number[], data };
+  const from = start + offset;
+  // What is not aligned is copied.
+  const aligned = (bytes.byteOffset + from) % Type.BYTES_PER_ELEMENT === 0;
+  const { buffer, byteOffset } = aligned ? bytes.subarray(from) : bytes.slice(from, from + size);
+  return { dtype: dtype as DType, shape, data: new Type(buffer, byteOffset, length) };
 }
 
 /** The array `name` of a blob, checked for its type. */
@@ -113,16 +114,14 @@ export function pack(
     specs[name] = { dtype, shape, offset };
     offset = Math.ceil((offset + data.byteLength) / 8) * 8;
   }
-  let json = JSON.stringify({ meta, arrays: specs });
-  const length = new TextEncoder().encode(json).length;
-  json += " ".repeat((8 - ((4 + length) % 8)) % 8);
-  const header = new TextEncoder().encode(json);
-  const out = new Uint8Array(4 + header.length + offset);
-  new DataView(out.buffer).setUint32(0, header.length, true);
+  const header = new TextEncoder().encode(JSON.stringify({ meta, arrays: specs }));
+  const start = Math.ceil((4 + header.length) / 8) * 8;
+  // Spaces between the header and the arrays.
+  const out = new Uint8Array(start + offset).fill(32, 0, start);
+  new DataView(out.buffer).setUint32(0, start - 4, true);
   out.set(header, 4);
   for (const [name, { data }] of Object.entries(arrays)) {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    out.set(bytes, 4 + header.length + (specs[name]?.offset ?? 0));
+    out.set(bytesOf(data as unknown as DataView), start + (specs[name]?.offset ?? 0));
   }
   return out;
 }

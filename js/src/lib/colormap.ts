@@ -51,21 +51,19 @@ export function table(name: string): Uint32Array {
 /** The same of a table as tables.ts has it, for widgets that need no other ones. */
 export function unpackTable(text: string): Uint32Array {
   const packed = atob(text);
-  const byte = (i: number): number => packed.charCodeAt(i) || 0;
-  const least = byte(0) - 8;
-  const rgb = [byte(1), byte(2), byte(3)];
   const out = new Uint32Array(256);
-  const rgba = new Uint8Array(out.buffer);
-  for (let i = 0, bit = 32; i < 256; i += 1) {
-    for (let k = 0; k < 3; k += 1) {
-      if (i > 0) {
-        const pair = byte(bit >> 3) | (byte((bit >> 3) + 1) << 8);
-        rgb[k] = (rgb[k] as number) + least + ((pair >> (bit & 7)) & 7);
-        bit += 3;
-      }
-      rgba[4 * i + k] = rgb[k] as number;
+  const rgba = new Uint8Array(out.buffer).fill(255);
+  for (let k = 0; k < 3; k++) rgba[k] = packed.charCodeAt(k);
+  for (let i = 1, bit = 24; i < 256; i++) {
+    for (let k = 0; k < 3; k++) {
+      const last = rgba[4 * i - 4 + k] as number;
+      const older = rgba[4 * Math.max(0, i - 4) + k] as number;
+      let ones = 0;
+      while ((packed.charCodeAt(bit >> 3) >> (bit++ & 7)) & 1) ones++;
+      // About as it went on over the last three; 0, 1, 2, 3, ... ones are 0, 1, -1, 2, ... more.
+      const off = ones & 1 ? (ones + 1) / 2 : -ones / 2;
+      rgba[4 * i + k] = last + Math.round((last - older) / 3) + off;
     }
-    rgba[4 * i + 3] = 255;
   }
   return out;
 }

@@ -1,7 +1,7 @@
 // The colours of the maps from end to end, with the values they stand for.
 
 import "./colour_bar.css";
-import { fill, h, text } from "./dom.ts";
+import { fill, h, setProps, text } from "./dom.ts";
 import { three } from "./format.ts";
 import { span } from "./small.ts";
 import { pixelCanvas } from "./tiles.ts";
@@ -32,6 +32,6 @@ export function createColourBar() {
     low.hidden = range === null;
     text(low, a as string);
     text(high, b as string);
-    element.setAttribute("aria-label", `colours: ${range ? `${a} to ${b}` : b}`);
+    setProps(element, { "aria-label": `colours: ${range ? `${a} to ${b}` : b}` });
   }
 }

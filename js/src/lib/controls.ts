@@ -1,7 +1,8 @@
 // Labelled native controls. Each returns its element and a `value` that can be read and set;
 // setting it does not call back.
 
-import { type Child, fill, h, on, text } from "./dom.ts";
+import { type Child, fill, h, on, setProps, text } from "./dom.ts";
+import { take } from "./small.ts";
 
 export interface Control<T> {
   /** What goes into the page: the label with the input in it. */
@@ -23,6 +24,25 @@ function labelled(common: Common, ...inputs: Child[]): HTMLLabelElement {
   return h("label", { class: "nbc-control", title: common.title }, name, ...inputs);
 }
 
+/** A value that the page holds. */
+function control<T, E extends HTMLElement>(
+  el: HTMLElement,
+  input: E,
+  read: () => T,
+  write: (value: T) => void,
+) {
+  return {
+    el,
+    input,
+    get value() {
+      return read();
+    },
+    set value(value: T) {
+      write(value);
+    },
+  };
+}
+
 export type Choice<T extends string> = readonly [value: T, label: string] | T;
 
 export interface SelectControl<T extends string> extends Control<T> {
@@ -41,20 +61,14 @@ export function select<T extends string>(
     fill(input, ...all.map(([key, label]) => h("option", { value: key }, label)));
     input.value = value;
   };
-  setOptions(props.options);
-  input.value = props.value;
-  on(input, "change", () => props.onChange(input.value as T), signal);
-  return {
-    el: labelled(props, input),
-    input,
-    setOptions,
-    get value() {
-      return input.value as T;
-    },
-    set value(value: T) {
-      input.value = value;
-    },
+  const read = (): T => input.value as T;
+  const write = (value: T): void => {
+    input.value = value;
   };
+  setOptions(props.options);
+  write(props.value);
+  on(input, "change", () => props.onChange(read()), signal);
+  return Object.assign(control(labelled(props, input), input, read, write), { setOptions });
 }
 
 /** A range input with its value beside it. */
@@ -64,7 +78,9 @@ export function slider(
     max: number;
     step?: number;
     value: number;
-    /** The value as text, for the eye and for screen readers. */
+    /** Stands behind the value, as " %" does. */
+    unit?: string;
+    /** The value as text, for the eye and for screen readers; the number and its unit. */
     format?: (value: number) => string;
     /** Show no number beside it. */
     bare?: boolean;
@@ -72,58 +88,50 @@ export function slider(
   },
   signal: AbortSignal,
 ): Control<number> {
-  const { min, max, step = 1, format = String } = props;
+  const { min, max, step = 1, unit = "", format = (value) => value + unit } = props;
   const input = h("input", { type: "range", min, max, step });
   // aria-valuetext says it already; the output must not say it again.
   const output = h("output", { class: "nbc-output", hidden: props.bare, "aria-live": "off" });
   const show = (): void => {
     const said = format(input.valueAsNumber);
     text(output, said);
-    input.setAttribute("aria-valuetext", said);
+    setProps(input, { "aria-valuetext": said });
   };
-  input.value = String(props.value);
-  show();
-  on(
-    input,
-    "input",
-    () => {
-      show();
-      props.onInput(input.valueAsNumber);
-    },
-    signal,
-  );
-  return {
-    el: labelled(props, input, output),
-    input,
-    get value() {
-      return input.valueAsNumber;
-    },
-    set value(value: number) {
-      input.value = String(value);
-      show();
-    },
+  const write = (value: number): void => {
+    input.value = String(value);
+    show();
   };
+  const move = (): void => {
+    show();
+    props.onInput(input.valueAsNumber);
+  };
+  write(props.value);
+  on(input, "input", move, signal);
+  return control(labelled(props, input, output), input, () => input.valueAsNumber, write);
 }
 
 export interface ButtonProps extends Common {
   onClick: () => unknown;
   primary?: boolean;
+  /** Without a border: for the frame around the widget. */
+  ghost?: boolean;
   /** Show this instead of the label, which then only names the button. */
   glyph?: Child;
 }
 
 /** A push button. */
 export function button(props: ButtonProps, signal: AbortSignal): HTMLButtonElement {
-  const glyph = props.glyph ?? null;
+  const { label, glyph, primary, ghost } = props;
+  const name = glyph ? label : null;
   const el = h(
     "button",
     {
       type: "button",
-      class: props.primary ? "nbc-primary" : null,
-      "aria-label": glyph === null ? null : props.label,
-      title: props.title ?? (glyph === null ? null : props.label),
+      class: primary ? "nbc-primary" : ghost && "nbc-ghost",
+      "aria-label": name,
+      title: props.title ?? name,
     },
-    glyph === null ? props.label : glyph,
+    glyph ?? label,
   );
   on(el, "click", () => props.onClick(), signal);
   return el;
@@ -135,23 +143,14 @@ export function toggle(
   signal: AbortSignal,
 ): Control<boolean> {
   const read = (): boolean => el.getAttribute("aria-pressed") === "true";
-  const write = (value: boolean): void => el.setAttribute("aria-pressed", String(value));
+  const write = (value: boolean): void => setProps(el, { "aria-pressed": String(value) });
   const onClick = (): void => {
     write(!read());
     props.onChange(read());
   };
   const el = button({ ...props, onClick }, signal);
   write(props.value);
-  return {
-    el,
-    input: el,
-    get value() {
-      return read();
-    },
-    set value(value: boolean) {
-      write(value);
-    },
-  };
+  return control(el, el, read, write);
 }
 
 /** A check box with its label behind it. */
@@ -160,20 +159,14 @@ export function checkbox(
   signal: AbortSignal,
 ): Control<boolean> {
   const input = h("input", { type: "checkbox" });
-  input.checked = props.value;
+  const write = (value: boolean): void => {
+    input.checked = value;
+  };
+  write(props.value);
   on(input, "change", () => props.onChange(input.checked), signal);
   const el = labelled(props);
   el.prepend(input);
-  return {
-    el,
-    input,
-    get value() {
-      return input.checked;
-    },
-    set value(value: boolean) {
-      input.checked = value;
-    },
-  };
+  return control(el, input, () => input.checked, write);
 }
 
 /** A search box; Escape empties it before it does anything else. */
@@ -187,23 +180,16 @@ export function search(
     autocomplete: "off",
     spellcheck: "false",
   });
+  const write = (value: string): void => {
+    input.value = value;
+  };
   on(input, "input", () => props.onInput(input.value), signal);
   const empty = (event: KeyboardEvent): void => {
     if (event.key !== "Escape" || input.value === "") return;
-    event.stopPropagation();
-    event.preventDefault();
-    input.value = "";
+    take(event);
+    write("");
     props.onInput("");
   };
   on(input, "keydown", empty, signal);
-  return {
-    el: labelled(props, input),
-    input,
-    get value() {
-      return input.value;
-    },
-    set value(value: string) {
-      input.value = value;
-    },
-  };
+  return control(labelled(props, input), input, () => input.value, write);
 }

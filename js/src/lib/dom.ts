@@ -79,6 +79,18 @@ export function atEnd(signal: AbortSignal, fn: () => void): void {
   signal.addEventListener("abort", fn, { once: true });
 }
 
+/** Hear when an element has another size. */
+export function onSize(el: Element, fn: () => void, signal: AbortSignal): void {
+  const observer = new ResizeObserver(fn);
+  observer.observe(el);
+  atEnd(signal, () => observer.disconnect());
+}
+
+/** What an exception says. */
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The element and its ancestors, through shadow roots up to <html>. */
 export function* lineage(el: Element): Generator<Element> {
   let node: Node | null = el;

@@ -4,7 +4,7 @@ import { button } from "./controls.ts";
 import { h, setProps, text } from "./dom.ts";
 import { duration } from "./format.ts";
 import type { Progress, Reply } from "./messages.ts";
-import { span } from "./small.ts";
+import { box, span } from "./small.ts";
 
 export interface FooterProps {
   /** A saved page: what its answers cost once is of no interest. */
@@ -16,23 +16,24 @@ export interface FooterProps {
 
 export function createFooter({ saved, stop, onError }: FooterProps, signal: AbortSignal) {
   const message = h("span");
-  const dismiss = button({ label: "Dismiss", glyph: "×", onClick: () => error(null) }, signal);
-  dismiss.classList.add("nbc-ghost");
+  const shut = () => error(null);
+  const dismiss = button({ label: "Dismiss", glyph: "×", ghost: true, onClick: shut }, signal);
   const alert = h("div", { class: "nbc-error", role: "alert", hidden: true }, message, dismiss);
   // What the pointer is on changes many times a second: read out on focus, not here.
   const left = h("span", { class: "nbc-left", "aria-live": "off" });
   const right = span("nbc-right");
   const time = span("nbc-time", saved ? "saved page" : "");
   const work = span("nbc-work");
-  const full = h("div", { class: "nbc-fill" });
+  const wait = h("span", { class: "nbc-work", "data-role": "waits", "aria-live": "polite" });
+  const full = box("nbc-fill");
   const bar = h("div", { class: "nbc-bar", role: "progressbar", "aria-label": "work" }, full);
   const halt = button({ label: "Stop", onClick: stop }, signal);
   const said = h("div", { class: "nbc-said", role: "status", "aria-live": "polite" }, left, right);
-  const line = h("footer", { class: "nbc-status" }, bar, said, work, halt, time);
-  const element = h("div", { class: "nbc-foot" }, alert, line);
+  const line = h("footer", { class: "nbc-status" }, bar, said, wait, work, halt, time);
+  const element = box("nbc-foot", alert, line);
   /** The lane whose error is shown; its next good answer takes the error away. */
   let lane: string | null = null;
-  busy(false, false);
+  busy(false, false, "");
   return { element, say, error, hasError: () => !alert.hidden, reply, progress, busy };
 
   function say(onLeft?: string, onRight?: string): void {
@@ -64,8 +65,9 @@ export function createFooter({ saved, stop, onError }: FooterProps, signal: Abor
     text(work, `${done} of ${total}${left === null ? "" : ` · ${duration(left * 1000)} left`}`);
   }
 
-  /** `stoppable`: Stop can end it. */
-  function busy(busy: boolean, stoppable: boolean): void {
+  /** `stoppable`: Stop can end it; `waits`: what has to end before it begins. */
+  function busy(busy: boolean, stoppable: boolean, waits: string): void {
+    text(wait, waits && `waits for ${waits}`);
     bar.hidden = !busy;
     halt.hidden = !(busy && stoppable);
     // Also when it never showed: quick work may have told of its progress.

@@ -2,7 +2,7 @@
 
 import type { Args, Channel } from "./channel.ts";
 import { button } from "./controls.ts";
-import { h, text } from "./dom.ts";
+import { h, setProps, text } from "./dom.ts";
 import { plural } from "./format.ts";
 import { codeBox, menu, panel } from "./menu.ts";
 import { box, span } from "./small.ts";
@@ -12,9 +12,8 @@ export function createHeader(channel: Channel, signal: AbortSignal) {
   const over = panel(signal);
   const entries = menu(signal);
   const more = span("nbc-wide");
-  const opener = button({ label: "about", onClick: showAbout }, signal);
-  opener.classList.add("nbc-ghost");
-  opener.setAttribute("aria-haspopup", "dialog");
+  const opener = button({ label: "about", ghost: true, onClick: showAbout }, signal);
+  setProps(opener, { "aria-haspopup": "dialog" });
   opener.append(more);
   const element = h("header", { class: "nbc-header" }, left, opener, entries.el);
   let network = "";

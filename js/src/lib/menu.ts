@@ -1,7 +1,8 @@
 // The header's menu and the panels it opens, all inside the root (a shadow root has no other place).
 
 import { button } from "./controls.ts";
-import { type Child, fill, h, on, text } from "./dom.ts";
+import { type Child, fill, h, on, setProps, text } from "./dom.ts";
+import { box, focused, take } from "./small.ts";
 
 export interface Menu {
   /** The button that opens it. */
@@ -15,20 +16,18 @@ export function menu(signal: AbortSignal): Menu {
   const list = h("div", { class: "nbc-menu", role: "menu", hidden: true });
   const toggle = (open: boolean, back = false): void => {
     list.hidden = !open;
-    opener.setAttribute("aria-expanded", String(open));
+    setProps(opener, { "aria-expanded": String(open) });
     if (open) items()[0]?.focus();
     else if (back) opener.focus();
   };
   const opener = button(
-    { label: "Menu", glyph: "⋯", onClick: () => toggle(list.hidden === true) },
+    { label: "Menu", glyph: "⋯", ghost: true, onClick: () => toggle(list.hidden === true) },
     signal,
   );
-  opener.setAttribute("aria-haspopup", "menu");
-  opener.setAttribute("aria-expanded", "false");
-  opener.classList.add("nbc-ghost");
+  setProps(opener, { "aria-haspopup": "menu", "aria-expanded": "false" });
   const items = (): HTMLButtonElement[] =>
     [...list.children].filter((el) => !(el as HTMLButtonElement).disabled) as HTMLButtonElement[];
-  const el = h("div", { class: "nbc-anchor" }, opener, list);
+  const el = box("nbc-anchor", opener, list);
   const move = (event: KeyboardEvent): void => {
     if (list.hidden) return;
     const all = items();
@@ -42,31 +41,20 @@ export function menu(signal: AbortSignal): Menu {
     if (event.key === "Escape") toggle(false, true);
     else if (event.key in to) all[to[event.key] as number]?.focus();
     else return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
+  };
+  const leave = (event: FocusEvent): void => {
+    if (!el.contains(event.relatedTarget as Node | null)) toggle(false);
   };
   on(el, "keydown", move, signal);
-  on(
-    el,
-    "focusout",
-    (event) => {
-      if (!el.contains(event.relatedTarget as Node | null)) toggle(false);
-    },
-    signal,
-  );
+  on(el, "focusout", leave, signal);
   const add = (label: string, run: () => unknown): HTMLButtonElement => {
-    const item = button(
-      {
-        label,
-        onClick: () => {
-          toggle(false, true);
-          return run();
-        },
-      },
-      signal,
-    );
-    item.setAttribute("role", "menuitem");
-    item.tabIndex = -1;
+    const onClick = (): unknown => {
+      toggle(false, true);
+      return run();
+    };
+    const item = button({ label, onClick }, signal);
+    setProps(item, { role: "menuitem", tabindex: -1 });
     list.append(item);
     return item;
   };
@@ -84,10 +72,9 @@ export interface Panel {
 /** The one place over the widget where code and facts are shown. */
 export function panel(signal: AbortSignal): Panel {
   const title = h("h2");
-  const content = h("div", { class: "nbc-panel-content" });
-  const x = button({ label: "Close", glyph: "×", onClick: () => close() }, signal);
-  x.classList.add("nbc-ghost");
-  const head = h("div", { class: "nbc-panel-head" }, title, x);
+  const content = box("nbc-panel-content");
+  const x = button({ label: "Close", glyph: "×", ghost: true, onClick: () => close() }, signal);
+  const head = box("nbc-panel-head", title, x);
   const el = h("section", { class: "nbc-panel", hidden: true, tabindex: -1 }, head, content);
   let back: HTMLElement | null = null;
   const close = (): void => {
@@ -96,27 +83,21 @@ export function panel(signal: AbortSignal): Panel {
     if (back?.isConnected) back.focus();
     back = null;
   };
-  on(
-    el,
-    "keydown",
-    (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      event.preventDefault();
-      close();
-    },
-    signal,
-  );
+  const key = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape") return;
+    take(event);
+    close();
+  };
+  on(el, "keydown", key, signal);
   return {
     el,
     get open() {
       return !el.hidden;
     },
     show(name, ...children) {
-      if (el.hidden)
-        back = (el.getRootNode() as Document | ShadowRoot).activeElement as HTMLElement;
+      if (el.hidden) back = focused(el) as HTMLElement | null;
       text(title, name);
-      el.setAttribute("aria-label", name);
+      setProps(el, { "aria-label": name });
       fill(content, ...children);
       el.hidden = false;
       el.focus();
@@ -142,5 +123,5 @@ export function codeBox(code: string, signal: AbortSignal): HTMLElement {
     }
   };
   const press = button({ label: "Copy", primary: true, onClick: copy }, signal);
-  return h("div", { class: "nbc-code" }, pre, h("div", { class: "nbc-row" }, press, said));
+  return box("nbc-code", pre, box("nbc-row", press, said));
 }

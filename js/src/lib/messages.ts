@@ -2,6 +2,7 @@
 
 import type { AnyModel } from "@anywidget/types";
 import { type Packed, type pack, unpack } from "./codec.ts";
+import { wordsOf } from "./dom.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: models and arguments are plain JSON of any shape
 export type Model = AnyModel<Record<string, any>> & { saved?: boolean; comm_live?: boolean };
@@ -43,6 +44,8 @@ export interface State {
   busy: boolean;
   /** There is work that Stop can end. */
   stoppable: boolean;
+  /** The long work that runs before what was asked here; "" when it is under way. */
+  waits: string;
   offline: Offline;
   /** A saved page: answers come from a table in the file. */
   saved: boolean;
@@ -75,6 +78,8 @@ export interface Question {
   args: Args;
   blob: Uint8Array | undefined;
   acked: boolean;
+  /** As in `State`. */
+  waits: string;
   stopped: boolean;
   /** How many of its answers could not be read. */
   cut: number;
@@ -115,7 +120,7 @@ export function toReply(lane: string, args: Args | null, msg: Raw, buffers: Data
       reply.blob = unpack(buffer);
     } catch (error) {
       reply.status = "error";
-      reply.message = error instanceof Error ? error.message : String(error);
+      reply.message = wordsOf(error);
     }
   }
   return reply;

@@ -1,6 +1,6 @@
 // A picture with boxes and a coloured map over it, on one canvas as wide as its place allows.
 
-import { atEnd } from "./dom.ts";
+import { atEnd, onSize } from "./dom.ts";
 import { pixelCanvas, surface } from "./tiles.ts";
 
 /** Half-open rows and columns of the picture, as the kernel counts them. */
@@ -31,12 +31,8 @@ export function createPicture(canvas: HTMLCanvasElement, signal: AbortSignal, ce
   let frames: readonly Box[] = [];
   let size = { width: 1, height: 1 };
   let frame = 0;
-  const observer = new ResizeObserver(later);
-  observer.observe(canvas);
-  atEnd(signal, () => {
-    observer.disconnect();
-    cancelAnimationFrame(frame);
-  });
+  onSize(canvas, later, signal);
+  atEnd(signal, () => cancelAnimationFrame(frame));
   return { canvas, show, overlay, boxes, place };
 
   /** Show another picture; `width` and `height` are what boxes are measured in. */

@@ -73,10 +73,8 @@ export function createScores(label = "prediction", extra?: Extra) {
   function add(index: number) {
     const name = part("label");
     const bar = part("bar");
-    const track = part("track");
+    const track = h("span", { class: "nbc-score-track", "aria-hidden": "true" }, bar);
     const value = part("value");
-    track.setAttribute("aria-hidden", "true");
-    track.append(bar);
     const item = h("li", { "data-class": index }, name, track, value);
     const more = extra?.(item, track);
     const write = (score: Score): void => {

@@ -43,6 +43,13 @@ const STRIDES: Record<string, number> = {
   End: 1e9,
 };
 
+/** Rows and columns that an arrow key leads on; null for other keys, and for the host's. */
+export function arrow(event: KeyboardEvent): readonly [rows: number, columns: number] | null {
+  const by = event.key.startsWith("Arrow") && stride(event);
+  if (!by) return null;
+  return /Up|Down/.test(event.key) ? [by, 0] : [0, by];
+}
+
 /** How far a key leads in a list; 0 for keys that do not move, and for those of the host. */
 export function stride(event: KeyboardEvent): number {
   const host = event.ctrlKey || event.altKey || event.metaKey;

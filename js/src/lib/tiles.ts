@@ -3,6 +3,7 @@
 // just another paint.
 
 import { codeLut } from "./colormap.ts";
+import { h } from "./dom.ts";
 
 /** A map as it crossed the wire: h * w codes of one byte, and the values of codes 0 and 254. */
 export interface QuantisedMap {
@@ -68,7 +69,7 @@ export type TilePainter = ReturnType<typeof createTilePainter>;
 
 /** An atlas: one off-screen canvas, reused by all paints of one view. */
 export function createTilePainter() {
-  const canvas = document.createElement("canvas");
+  const canvas = h("canvas");
   const lut = new Uint32Array(256);
   let image: ImageData | null = null;
   // Read-frequently keeps the atlas in plain memory, where writing pixels is a copy.
@@ -123,7 +124,7 @@ export function pixelCanvas(
   height: number,
   write: (pixels: Uint32Array) => void,
 ): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
+  const canvas = h("canvas");
   canvas.width = width;
   canvas.height = height;
   const image = new ImageData(width, height);

@@ -8,10 +8,11 @@
 import "./base.css";
 import { Channel } from "./channel.ts";
 import { type Packed, unpack } from "./codec.ts";
-import { atEnd, FAILED, h, nearest, on, setProps } from "./dom.ts";
+import { atEnd, FAILED, h, nearest, on, onSize, setProps, wordsOf } from "./dom.ts";
 import { createFooter } from "./footer.ts";
 import { createHeader } from "./header.ts";
 import type { Model, State } from "./messages.ts";
+import { box } from "./small.ts";
 import { createTheme } from "./theme.ts";
 
 export interface Context {
@@ -46,7 +47,7 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
     // A click anywhere in the widget takes the keyboard.
     tabindex: -1,
   });
-  const body = h("div", { class: "nbc-body" });
+  const body = box("nbc-body");
   const banner = h("div", { class: "nbc-banner", role: "alert", hidden: true });
   const drawFns: Array<() => void> = [];
   const sizeFns: Array<(width: number) => void> = [];
@@ -154,8 +155,7 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
 
   /** Show an exception as an error line. */
   function failed(error: unknown): void {
-    const message = error instanceof Error ? error.message : String(error);
-    footer.error(`This widget failed here: ${message || "no reason was given"}`);
+    footer.error(`This widget failed here: ${wordsOf(error) || "no reason was given"}`);
   }
 
   /** Tell the kernel of traits that were set here; later, when it cannot be told now. */
@@ -213,10 +213,10 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
   }
 
   function showState(): void {
-    const { busy, stoppable, offline } = channel.state;
+    const { busy, stoppable, waits, offline } = channel.state;
     const idle = footer.hasError() ? "error" : "idle";
     root.dataset.state = offline ? "offline" : busy ? "busy" : idle;
-    footer.busy(busy, stoppable);
+    footer.busy(busy, stoppable, waits);
     banner.hidden = offline === null;
     banner.textContent =
       offline === "silent"
@@ -267,16 +267,12 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
       }
       redraw();
     };
-    const size = new ResizeObserver(look);
+    onSize(body, look, signal);
     // Scrolled back into sight: what the host dropped meanwhile is drawn again.
     const sight = new IntersectionObserver(look);
-    size.observe(body);
     sight.observe(root);
     on(window, "resize", look, signal); // also when the browser's zoom changes
-    atEnd(signal, () => {
-      size.disconnect();
-      sight.disconnect();
-    });
+    atEnd(signal, () => sight.disconnect());
   }
 }
 

@@ -1,19 +1,13 @@
 // The keyboard: all that the mouse can do.
 
 import { on } from "../lib/dom.ts";
-import { clamp, take } from "../lib/small.ts";
+import { arrow, clamp, take } from "../lib/small.ts";
 import type { Announcer } from "./announce.ts";
 import type { Point } from "./brush.ts";
 import type { Session, Tool } from "./session.ts";
 import type { Stage } from "./stage.ts";
 
 const LETTERS: Record<string, Tool> = { b: "brush", r: "rectangle", s: "stamp", e: "eraser" };
-const ARROWS: Record<string, readonly [dx: number, dy: number]> = {
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, -1],
-  ArrowDown: [0, 1],
-};
 /** Where letters mean text or a choice. */
 const TYPING =
   "select, input:not([type=radio], [type=checkbox], [type=range]), .nbc-panel, .nbc-panel *";
@@ -60,11 +54,11 @@ export function listenToKeys(
   function onStage(event: KeyboardEvent): void {
     const { key, ctrlKey, altKey, metaKey, shiftKey, repeat, timeStamp } = event;
     if (ctrlKey || altKey || metaKey) return;
-    const way = ARROWS[key];
+    const way = arrow(event);
     if (way) {
       take(event);
       const step = shiftKey ? 1 : Math.max(1, Math.round(session.brushSize / 4));
-      walk(way[0] * step, way[1] * step, timeStamp);
+      walk(way[1] * step, way[0] * step, timeStamp);
     } else if (key === " " || key === "Enter") {
       take(event);
       if (repeat || held) return;

@@ -2,9 +2,11 @@
 // way. The parts (stage, scores, sweep, ...) read it and listen; none of them asks the kernel.
 
 import { array, type Packed } from "../lib/codec.ts";
+import { h } from "../lib/dom.ts";
 import type { Args, Reply } from "../lib/messages.ts";
 import { type Box, rgbCanvas } from "../lib/picture.ts";
 import { clamp } from "../lib/small.ts";
+import { createTopics } from "../lib/topics.ts";
 import type { Shell } from "../lib/view.ts";
 import { blend, type Fill, guess, type Rgb } from "./blend.ts";
 import { crop, paintBox } from "./brush.ts";
@@ -50,13 +52,11 @@ export type Session = ReturnType<typeof createSession>;
 /** What the parts of one view share. */
 export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
-  const listeners: Partial<Record<Topic, Array<() => void>>> = {};
+  const { on, emit } = createTopics<Topic>();
   const image = readImage(shell);
   const [height, width] = image.size;
   const history = createHistory(height, width);
-  const composite = document.createElement("canvas");
-  composite.width = width;
-  composite.height = height;
+  const composite = h("canvas", { width, height });
   const context = composite.getContext("2d");
   const pixels = new ImageData(width, height);
   const fills = new Map<string, Rgb>();
@@ -169,14 +169,6 @@ export function createSession(shell: Shell) {
       });
     }
     kernel.onStatus(() => emit("scores"));
-  }
-
-  function on(topics: readonly Topic[], fn: () => void): void {
-    for (const topic of topics) listeners[topic] = [...(listeners[topic] ?? []), fn];
-  }
-
-  function emit(topic: Topic): void {
-    for (const fn of listeners[topic] ?? []) fn();
   }
 
   // -- painting ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import { h, on, setProps } from "../lib/dom.ts";
 import { createPicture } from "../lib/picture.ts";
-import { clamp, take } from "../lib/small.ts";
+import { arrow, clamp, take } from "../lib/small.ts";
 import { pixelCanvas } from "../lib/tiles.ts";
 import type { Announcer } from "./announce.ts";
 import type { Session } from "./session.ts";
@@ -10,13 +10,6 @@ import type { Stage } from "./stage.ts";
 import { type Place, placeAt, placeOf, regions } from "./sweep.ts";
 import { paintSweep } from "./sweep_paint.ts";
 import { sayPlace } from "./sweep_words.ts";
-
-const ARROWS: Record<string, readonly [rows: number, columns: number]> = {
-  ArrowLeft: [0, -1],
-  ArrowRight: [0, 1],
-  ArrowUp: [-1, 0],
-  ArrowDown: [1, 0],
-};
 
 export function createSweepMap(session: Session, stage: Stage, say: Announcer) {
   const { shell, size } = session;
@@ -75,7 +68,7 @@ export function createSweepMap(session: Session, stage: Stage, say: Announcer) {
 
   function key(event: KeyboardEvent): void {
     const { sweep, place } = session;
-    const way = ARROWS[event.key];
+    const way = arrow(event);
     if (!sweep || event.ctrlKey || event.altKey || event.metaKey) return;
     if (way) {
       take(event);

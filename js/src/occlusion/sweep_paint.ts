@@ -1,9 +1,13 @@
 // A sweep as pixels of the picture's size, to be laid over it. What the threshold leaves out is
 // transparent.
 
-import { codeLut, entry, table } from "../lib/colormap.ts";
+import { codeLut, entry, unpackTable } from "../lib/colormap.ts";
+import { inferno, RdBu_r } from "../lib/tables.ts";
 import { classPixel } from "./palette.ts";
 import { cutoff, nearestPositions, type Show, type Sweep } from "./sweep.ts";
+
+const DROP = unpackTable(RdBu_r);
+const SCORE = unpackTable(inferno);
 
 export interface Look {
   colours: Uint32Array;
@@ -16,14 +20,11 @@ export function lookOf(sweep: Sweep, show: Show): Look {
   if (show === "drop") {
     const { lo, hi } = sweep.drop;
     const m = Math.max(Math.abs(lo), Math.abs(hi));
-    return { colours: table("RdBu_r"), range: [-m, m] };
+    return { colours: DROP, range: [-m, m] };
   }
   const finite = sweep.scores.filter(Number.isFinite);
   const ends = [...finite, ...(finite.length > 0 ? [] : [0])];
-  return {
-    colours: table("inferno"),
-    range: [Math.min(...ends), Math.max(...ends)],
-  };
+  return { colours: SCORE, range: [Math.min(...ends), Math.max(...ends)] };
 }
 
 /** Paint into packed RGBA pixels. `order`: the classes in the order of their colours; `share`: how

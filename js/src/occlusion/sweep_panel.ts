@@ -122,7 +122,7 @@ function createView(session: Session): HTMLElement {
       min: 0,
       max: 100,
       value: 100 * session.opacity,
-      format: (value) => `${value} %`,
+      unit: " %",
       onInput: (value) => change({ opacity: value / 100 }),
     },
     signal,

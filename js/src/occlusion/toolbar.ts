@@ -25,7 +25,7 @@ export function createToolbar(session: Session) {
       min: 1,
       max: session.largest,
       value: session.brushSize,
-      format: (value) => `${value} px`,
+      unit: " px",
       onInput: (brushSize) => session.setBrush({ brushSize }),
     },
     signal,
@@ -39,17 +39,17 @@ export function createToolbar(session: Session) {
       step: 5,
       value: 100,
       bare: true,
-      format: (value) => `${value} %`,
+      unit: " %",
       onInput: (value) => session.setBrush({ hardness: value / 100 }),
     },
     signal,
   );
-  const act = (label: string, title: string, onClick: () => void) =>
-    button({ label, title, onClick }, signal);
-  const undo = act("undo", "Undo (U or Ctrl+Z)", () => session.travel("undo"));
-  const redo = act("redo", "Redo (Shift+Ctrl+Z)", () => session.travel("redo"));
-  const invert = act("invert", "Hide what is seen, show what is hidden (I)", session.invert);
-  const clear = act("clear", "Show the whole picture (Delete)", session.clear);
+  const act = (label: string, glyph: string, title: string, onClick: () => void) =>
+    button({ label, glyph, title, onClick }, signal);
+  const undo = act("undo", "↶", "Undo (U or Ctrl+Z)", () => session.travel("undo"));
+  const redo = act("redo", "↷", "Redo (Shift+Ctrl+Z)", () => session.travel("redo"));
+  const invert = act("invert", "◐", "Hide what is seen, show what is hidden (I)", session.invert);
+  const clear = act("clear", "×", "Show the whole picture (Delete)", session.clear);
   session.on(["steps"], () => {
     undo.disabled = !history.canUndo;
     redo.disabled = !history.canRedo;
@@ -65,9 +65,7 @@ export function createToolbar(session: Session) {
   const element = box(
     "oc-tools",
     createTools(session),
-    size.el,
-    hardness.el,
-    createFill(session),
+    box("oc-brush", size.el, hardness.el, createFill(session)),
     box("oc-steps", undo, redo, invert, clear, help.button),
   );
   return { element, help: help.panel };
@@ -87,7 +85,8 @@ function createTools(session: Session): HTMLElement {
   });
   const labels = inputs.map((input, i) => {
     const tool = TOOLS[i] as Tool;
-    return h("label", { class: "oc-tool", title: TIPS[tool] }, input, span("", tool));
+    const icon = h("i", { "data-tool": tool });
+    return h("label", { class: "oc-tool", title: TIPS[tool] }, input, icon, span("", tool));
   });
   return h("div", { class: "oc-choice", role: "radiogroup", "aria-label": "tool" }, ...labels);
 }

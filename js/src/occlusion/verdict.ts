@@ -58,31 +58,3 @@ export function spoken(scores: Scores): string {
   const answer = flipped ? `The answer has changed: ${name}` : `${name}, ${what}`;
   return `${answer}, ${numbers.replaceAll(" → ", " to ")}`;
 }
-
-/** A class by what was typed: its label, its label with its number, or its number. */
-export function findClass(typed: string, classes: readonly string[]): number | null {
-  const text = typed.trim();
-  const named = classes.indexOf(text);
-  if (named >= 0) return named;
-  const number = /^(?:.* · )?(\d+)$/.exec(text)?.[1];
-  if (number !== undefined && (classes.length === 0 || Number(number) < classes.length)) {
-    return Number(number);
-  }
-  const folded = text.toLowerCase();
-  const likely = classes.findIndex((label) => label.toLowerCase() === folded);
-  return likely >= 0 ? likely : null;
-}
-
-/** Names for a list to choose from: at most `most` that hold what was typed. Two classes of one
- * name are told apart by their numbers. */
-export function suggestions(typed: string, classes: readonly string[], most = 50): string[] {
-  const folded = typed.trim().toLowerCase();
-  const found: string[] = [];
-  for (let i = 0; i < classes.length && found.length < most; i++) {
-    const label = classes[i] as string;
-    if (!label.toLowerCase().includes(folded)) continue;
-    const twin = classes.indexOf(label) !== i || classes.indexOf(label, i + 1) >= 0;
-    found.push(twin ? `${label} · ${i}` : label);
-  }
-  return found;
-}

@@ -7,6 +7,7 @@ import { type LayerRow, layerChoice } from "../lib/layers/layer.ts";
 import type { Args } from "../lib/messages.ts";
 import { clamp } from "../lib/small.ts";
 import { RdBu_r, viridis } from "../lib/tables.ts";
+import { createTopics } from "../lib/topics.ts";
 import type { Shell } from "../lib/view.ts";
 import { addTiles, type LayerMaps, noTiles, type Own, readLayer, type Tiles } from "./maps.ts";
 import { type Pooled, pool } from "./pool.ts";
@@ -50,7 +51,7 @@ export type Session = ReturnType<typeof createSession>;
 
 export function createSession(shell: Shell) {
   const { channel: kernel } = shell;
-  const listeners: Array<[readonly Topic[], () => void]> = [];
+  const { on, emit } = createTopics<Topic>();
   const choice = layerChoice(shell);
   const names = ["op", "ceil_mode", ...settings.FIELDS];
   const traits = Object.fromEntries(names.map((name) => [name, shell.trait<unknown>(name)]));
@@ -76,7 +77,7 @@ export function createSession(shell: Shell) {
     /** How many channels the view of all maps shows at a time. */
     page: 1,
     start,
-    on: (topics: readonly Topic[], fn: () => void) => listeners.push([topics, fn]),
+    on,
     emit,
     change,
     set,
@@ -149,10 +150,6 @@ export function createSession(shell: Shell) {
     }
     kernel.on("stack", ({ blob }) => blob && adoptStack(blob, blob.meta));
     want();
-  }
-
-  function emit(topic: Topic): void {
-    for (const [topics, fn] of listeners) if (topics.includes(topic)) fn();
   }
 
   /** Change settings. */

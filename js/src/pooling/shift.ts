@@ -29,7 +29,7 @@ export function createShift(session: Session) {
         min: 0,
         max: FAR,
         value: 0,
-        format: (value) => `${value} px`,
+        unit: " px",
         onInput: (value) => {
           move[name] = value;
           asking.start();

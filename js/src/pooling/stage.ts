@@ -2,7 +2,7 @@
 // chosen, with a lens. What is lit can be read from the canvas' data attributes too.
 
 import { h, on, setProps, text } from "../lib/dom.ts";
-import { box, take } from "../lib/small.ts";
+import { arrow, box, stride, take } from "../lib/small.ts";
 import { surface } from "../lib/tiles.ts";
 import { LENS } from "./one.ts";
 import type { Session, View } from "./session.ts";
@@ -27,14 +27,6 @@ export interface Part {
   explained(channel: number): Explained | null;
 }
 
-const ARROWS: Record<string, readonly [dy: number, dx: number]> = {
-  ArrowLeft: [0, -1],
-  ArrowRight: [0, 1],
-  ArrowUp: [-1, 0],
-  ArrowDown: [1, 0],
-  Home: [-1e6, -1e6],
-  End: [1e6, 1e6],
-};
 const DATA = ["cell", "window", "result", "maximum", "input", "outputs", "channel"];
 
 export function createStage(session: Session, walk: Walk, parts: Record<View, Part>) {
@@ -125,7 +117,8 @@ export function createStage(session: Session, walk: Walk, parts: Record<View, Pa
 
   function key(event: KeyboardEvent): void {
     const { key, ctrlKey, altKey, metaKey } = event;
-    const way = ARROWS[key];
+    const by = /Home|End/.test(key) && stride(event);
+    const way = by ? ([by, by] as const) : arrow(event);
     const { pinned, view } = session;
     let act = key === "Escape" && pinned && walk.whole;
     if (way) act = () => part().move(...way);

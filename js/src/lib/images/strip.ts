@@ -1,6 +1,6 @@
 // The images as a strip of thumbnails: a radio group, so that arrow keys choose.
 
-import { fill, h, on } from "../dom.ts";
+import { fill, h, on, setProps } from "../dom.ts";
 import { clamp, stride, take } from "../small.ts";
 import { type ImageChoice, imageOf, thumbnail } from "./images.ts";
 
@@ -39,7 +39,7 @@ export function createStrip({ shell, images, current, onImages }: ImageChoice) {
     const index = current.get();
     for (const item of element.children as HTMLCollectionOf<HTMLElement>) {
       const chosen = Number(item.dataset.image) === index;
-      item.setAttribute("aria-checked", String(chosen));
+      setProps(item, { "aria-checked": String(chosen) });
       item.tabIndex = chosen ? 0 : -1;
       if (!chosen) continue;
       if (focus) item.focus({ preventScroll: true });

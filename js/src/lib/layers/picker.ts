@@ -94,7 +94,7 @@ export function createPicker(choice: LayerChoice) {
   function open(): void {
     if (isOpen()) return;
     popup.hidden = false;
-    input.setAttribute("aria-expanded", "true");
+    setProps(input, { "aria-expanded": "true" });
     refill();
   }
 
