@@ -44,7 +44,7 @@ async function finish({ outputs }, module) {
     if (path.endsWith(".js")) {
       // Nobody calls `new` on a function of ours that is not a class, has changed what Array and
       // the like are, or waits for what reading a property does.
-      const harmless = { unsafe: true, unsafe_arrows: true, unsafe_methods: true };
+      const harmless = { unsafe: true, unsafe_arrows: true };
       const compress = { passes: 6, pure_getters: true, ...harmless };
       const options = { module, ecma: 2020, compress };
       writeFileSync(path, (await minify(readFileSync(path, "utf8"), options)).code);

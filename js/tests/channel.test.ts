@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Channel, type Progress, type Reply } from "../src/lib/channel.ts";
+import { createChannel, type Progress, type Reply } from "../src/lib/channel.ts";
 import { pack, unpack } from "../src/lib/codec.ts";
 import { HELLO_MS, WATCHDOG_MS } from "../src/lib/messages.ts";
 import { FakeClock, FakeModel, type Message } from "./helpers.ts";
@@ -10,7 +10,7 @@ function setUp() {
   const fake = new FakeModel();
   const abort = new AbortController();
   const errors: unknown[] = [];
-  const channel = new Channel(fake.model, {
+  const channel = createChannel(fake.model, {
     signal: abort.signal,
     clock,
     onError: (error) => errors.push(error),
@@ -543,7 +543,7 @@ test("closing: no listener and no timer stay, nothing is sent later", () => {
 
 test("two views of one model are independent", () => {
   const { abort, channel, clock, fake, kernel, replies, asked } = setUp();
-  const second = new Channel(fake.model, { signal: new AbortController().signal, clock });
+  const second = createChannel(fake.model, { signal: new AbortController().signal, clock });
   const others: Reply[] = [];
   second.on("a", (reply) => others.push(reply));
   assert.notEqual(channel.view, second.view);

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Channel, type Reply } from "../src/lib/channel.ts";
+import { type Channel, createChannel, type Reply } from "../src/lib/channel.ts";
 import { pack } from "../src/lib/codec.ts";
 import { WATCHDOG_MS } from "../src/lib/messages.ts";
 import { chance, FakeClock, FakeModel, type Message } from "./helpers.ts";
@@ -39,7 +39,7 @@ class Chaos {
       this.count(content);
       this.travel(() => this.kernel(JSON.parse(JSON.stringify(content))));
     };
-    this.channel = new Channel(fake.model, { signal: this.abort.signal, clock: this.clock });
+    this.channel = createChannel(fake.model, { signal: this.abort.signal, clock: this.clock });
     this.channel.onStatus(({ offline }) => {
       // Back from offline, the newest question takes the place of one whose fate nobody knows.
       if (offline) this.open.clear();

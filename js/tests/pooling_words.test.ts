@@ -31,13 +31,13 @@ test("facts of ResNet's first pooling", () => {
   const facts = factsOf([64, 112, 112], { ...MAX, window: [3, 3], padding: [1, 1] });
   assert.deepEqual(facts, {
     shapes: "64 x 112 x 112 → 64 x 56 x 56",
-    formula: "floor((112 + 2*1 - 3)/2) + 1 = 56",
+    arithmetic: "floor((112 + 2*1 - 3)/2) + 1 = 56",
     numbers: "802,816 numbers become 200,704; 75 % are dropped",
     edges: " ",
   });
   const uneven = factsOf([1, 5, 8], MAX);
   assert.equal(uneven.edges.trim(), "in no window: 1 row");
-  assert.match(uneven.formula, /^rows floor\(.* = 2, columns floor\(.* = 4$/);
+  assert.match(uneven.arithmetic, /^rows floor\(.* = 2, columns floor\(.* = 4$/);
   const more = factsOf([1, 4, 4], { ...MAX, stride: [1, 1], padding: [1, 1] });
   assert.match(more.numbers, /^16 numbers become 25; 56.3 % more$/);
 });

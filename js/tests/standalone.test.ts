@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Channel, type Reply } from "../src/lib/channel.ts";
+import { createChannel, type Reply } from "../src/lib/channel.ts";
 import { pack, unpack } from "../src/lib/codec.ts";
 import type { Model } from "../src/lib/messages.ts";
 import { type Page, type Respond, StubModel } from "../src/lib/standalone.ts";
@@ -20,7 +20,9 @@ const page: Page = {
 
 function open(respond?: Respond) {
   const model = new StubModel(page, respond);
-  const channel = new Channel(model as unknown as Model, { signal: new AbortController().signal });
+  const channel = createChannel(model as unknown as Model, {
+    signal: new AbortController().signal,
+  });
   const replies: Reply[] = [];
   channel.on("*", (reply) => replies.push(reply));
   return { model, channel, replies };

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from ..backend import pooling
-from ..backend.network import Network, Prediction
+from ..backend.network import Network
 from ._codec import pack
+from ._occlusion_record import class_names
 from ._pool_record import How
 
 _BEST = 5
@@ -46,18 +47,19 @@ def _compared(net: Network, before: Tensor, after: Tensor) -> dict[str, Any]:
     }
 
 
-def gap(net: Network, x: Tensor, index: int | None, best: list[Prediction]) -> bytes:
+def gap(net: Network, x: Tensor, index: int | None) -> bytes:
     """One class's score as a sum over channels; the predicted class's if `index` is None.
+
+    That answer has the labels of all classes too, for a list to choose from.
 
     Raises:
         ValueError: the network does not end with global average pooling and a linear layer.
     """
     found = pooling.gap_contributions(net, x, index)
     names = ("layer", "pool", "linear", "index", "label", "bias", "logit", "total", "agrees")
-    meta = {
-        **{name: getattr(found, name) for name in names},
-        "classes": [{"index": p.index, "label": p.label} for p in best],
-    }
+    meta = {name: getattr(found, name) for name in names}
+    if index is None:
+        meta["names"] = class_names(net, len(net.logits(x)[0]))
     arrays = (found.gap, found.weights, found.products)
     rows = [array.float().cpu().numpy() for array in arrays]
     return pack(meta, dict(zip(("gap", "weights", "products"), rows, strict=True)))

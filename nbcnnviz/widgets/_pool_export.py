@@ -51,7 +51,7 @@ def _scores(widget: Pooling) -> Iterator[Answer]:
     for prediction in (None, *best):
         index = None if prediction is None else prediction.index
         try:
-            blob = _pool_answers.gap(widget.net, widget._x, index, best)
+            blob = _pool_answers.gap(widget.net, widget._x, index)
         except ValueError:
             return  # no network of this kind
         yield "gap", {"index": index}, blob

@@ -294,8 +294,7 @@ class Pooling(LayerWidget):
 
     @lane(index=optional(whole()))
     def _lane_gap(self, job: Job, /, index: int | None) -> bytes:
-        best = self._inputs.predictions[0]
-        return _pool_answers.gap(self.net, self._x, index, best)
+        return _pool_answers.gap(self.net, self._x, index)
 
     @lane(layer=text(), dy=_SHIFT, dx=_SHIFT, **_HOW)
     def _lane_shift(self, job: Job, /, layer: str, dy: int, dx: int, **how: Any) -> bytes:

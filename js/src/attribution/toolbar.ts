@@ -24,8 +24,8 @@ export function createToolbar(session: Session): HTMLElement {
     min: number,
     value: number,
     onInput: (value: number) => void,
-    format = (value: number) => `${value} %`,
-  ) => slider({ label, min, max: 100, value, format, onInput }, signal);
+    more: { format?: (value: number) => string } = {},
+  ) => slider({ label, min, max: 100, value, unit: " %", onInput, ...more }, signal);
   const opacity = slide("opacity", 0, 100 * session.opacity, (value) =>
     session.change({ opacity: value / 100 }),
   );
@@ -65,9 +65,9 @@ export function createToolbar(session: Session): HTMLElement {
     session.emit("mask");
     share.set(toShare(value));
   };
-  const keep = slide("threshold", 5, 100, cut, (value) =>
-    value < 100 ? `top ${percent(toShare(value))}` : "off",
-  );
+  const keep = slide("threshold", 5, 100, cut, {
+    format: (value) => (value < 100 ? `top ${percent(toShare(value))}` : "off"),
+  });
   session.on(["look"], () => {
     values.value = reduce.get();
     const now = share.get() ?? 1;

@@ -1,7 +1,7 @@
 // Painting the tiles that are seen: maps, channel numbers, outlines.
 
 import type { Theme } from "../lib/theme.ts";
-import type { Tile, TilePainter } from "../lib/tiles.ts";
+import { paintRect, type Tile, type TilePainter } from "../lib/tiles.ts";
 import { type GridLayout, tileAt } from "./layout.ts";
 import type { Session } from "./session.ts";
 
@@ -38,14 +38,14 @@ export function paintTiles(
   const [width, height] = [snap(layout.width), snap(layout.height)];
   const tiles: Tile[] = [];
   const places: Place[] = [];
-  context.fillStyle = shell.theme.color("--nbc-sunk");
+  const empty = shell.theme.color("--nbc-sunk");
   for (let index = sight.first; index < sight.last; index++) {
     const channel = order[index] as number;
     const at = tileAt(layout, index);
     const [x, y] = [snap(at.x), snap(at.y - sight.top)];
     const map = maps.maps.get(channel);
     if (map) tiles.push({ map, x, y, width, height });
-    else context.fillRect(x, y, width, height);
+    else paintRect(context, empty, x, y, width, height);
     places.push({ channel, x, y });
   }
   painter.paint(context, tiles, maps.cells[1], maps.cells[0], look);
@@ -75,8 +75,8 @@ function paintLabels(
     const label = word ? `${channel} ${remark}` : String(channel);
     const text = word ? context.measureText(label).width : label.length * digit;
     const wide = text + 5 * pixels;
-    context.fillStyle = remark === "NaN" ? "#a3123f" : "rgba(0, 0, 0, 0.6)";
-    context.fillRect(x, y + bottom - high, wide, high);
+    const back = remark === "NaN" ? "#a3123f" : "rgba(0, 0, 0, 0.6)";
+    paintRect(context, back, x, y + bottom - high, wide, high);
     context.fillStyle = "#fff";
     context.fillText(label, x + 2.5 * pixels, y + bottom - 3 * pixels);
   }

@@ -5,11 +5,11 @@
 // old reply, a doubled one, one of another epoch or view is never seen.
 
 import { isRecord, pack } from "./codec.ts";
+import { atEnd } from "./dom.ts";
 import {
   type Args,
   type AskOptions,
   type ChannelOptions,
-  type Clock,
   CUT,
   FOREIGN_MS,
   HELLO_MS,
@@ -31,48 +31,56 @@ const TYPES: readonly unknown[] = ["hello", "ack", "progress", "reply"];
 
 export type { Args, Model, Progress, Reply, State } from "./messages.ts";
 
-export class Channel {
-  readonly view = randomId();
-  readonly saved: boolean;
-  readonly #model: Model;
-  readonly #clock: Clock;
-  readonly #onError: (error: unknown) => void;
-  readonly #lanes = new Map<string, Lane>();
-  readonly #replyFns = new Map<string, Array<(reply: Reply) => void>>();
-  readonly #progressFns: Array<(progress: Progress) => void> = [];
-  readonly #stateFns: Array<(state: State) => void> = [];
-  readonly #foreign = new Map<string, { timer: unknown; waits: string }>();
-  #epoch: string;
-  #offline: Offline = null;
-  #helloTimer: unknown = null;
-  #closed = false;
-  #last = "";
+export type Channel = ReturnType<typeof createChannel>;
 
-  constructor(
-    model: Model,
-    { signal, clock = wallClock, onError = console.error }: ChannelOptions,
-  ) {
-    this.#model = model;
-    this.#clock = clock;
-    this.#onError = onError;
-    this.saved = model.saved === true;
-    this.#epoch = String(model.get("_epoch") ?? "");
-    const receive = (msg: unknown, buffers?: DataView[]): void => this.#receive(msg, buffers ?? []);
-    const renew = (): void => this.#renew(String(model.get("_epoch") ?? ""));
-    model.on("msg:custom", receive);
-    model.on("change:_epoch", renew);
-    const close = (): void => {
-      if (this.#closed) return;
-      this.#closed = true;
-      model.off("msg:custom", receive);
-      model.off("change:_epoch", renew);
-      for (const lane of this.#lanes.values()) this.#clock.clear(lane.timer);
-      for (const { timer } of this.#foreign.values()) this.#clock.clear(timer);
-      this.#clock.clear(this.#helloTimer);
-    };
-    if (signal.aborted) close();
-    else signal.addEventListener("abort", close, { once: true });
-    this.#hello();
+export function createChannel(
+  model: Model,
+  { signal, clock = wallClock, onError = console.error }: ChannelOptions,
+) {
+  const view = randomId();
+  const saved = model.saved === true;
+  const lanes = new Map<string, Lane>();
+  const replyFns = new Map<string, Array<(reply: Reply) => void>>();
+  const progressFns: Array<(progress: Progress) => void> = [];
+  const stateFns: Array<(state: State) => void> = [];
+  /** Long work that others have asked for, by lane. */
+  const foreign = new Map<string, { timer: unknown; waits: string }>();
+  let era = epochOf(model);
+  let offline: Offline = null;
+  let helloTimer: unknown = null;
+  let closed = false;
+  let last = "";
+
+  const renewed = (): void => renew(epochOf(model));
+  model.on("msg:custom", receive);
+  model.on("change:_epoch", renewed);
+  if (signal.aborted) close();
+  else atEnd(signal, close);
+  hello();
+  return {
+    view,
+    saved,
+    ask,
+    on,
+    onProgress,
+    onStatus,
+    pending,
+    stop,
+    disconnected,
+    doubt,
+    get state(): State {
+      return state();
+    },
+  };
+
+  function close(): void {
+    if (closed) return;
+    closed = true;
+    model.off("msg:custom", receive);
+    model.off("change:_epoch", renewed);
+    for (const it of lanes.values()) clock.clear(it.timer);
+    for (const { timer } of foreign.values()) clock.clear(timer);
+    clock.clear(helloTimer);
   }
 
   /** Ask, or remember as the lane's newest question until the one that is out is answered.
@@ -80,268 +88,270 @@ export class Channel {
    * for long work that a new setting makes worthless. `keep` has it asked whatever comes after it:
    * for what must not be missed, such as the end of a stroke. `arrays` are arguments that are no JSON.
    * Offline, it is asked when the kernel is back. */
-  ask(lane: string, args: Args = {}, options: AskOptions = {}): void {
-    if (this.#closed) return;
+  function ask(lane: string, args: Args = {}, options: AskOptions = {}): void {
+    if (closed) return;
     const { replace = false, keep = false, arrays } = options;
-    const it = this.#lane(lane);
+    const it = laneOf(lane);
     if (!it.waiting.at(-1)?.keep) it.waiting.pop();
     it.waiting.push({ args, replace, keep, blob: arrays && pack({}, arrays) });
-    this.#advance(lane, it);
-    this.#tell();
+    advance(lane, it);
+    tell();
   }
 
   /** Hear the replies of a lane ("*": of all). */
-  on(lane: string, fn: (reply: Reply) => void): void {
-    this.#replyFns.set(lane, [...(this.#replyFns.get(lane) ?? []), fn]);
+  function on(lane: string, fn: (reply: Reply) => void): void {
+    replyFns.set(lane, [...(replyFns.get(lane) ?? []), fn]);
   }
 
-  onProgress(fn: (progress: Progress) => void): void {
-    this.#progressFns.push(fn);
+  function onProgress(fn: (progress: Progress) => void): void {
+    progressFns.push(fn);
   }
 
   /** Hear changes of the state; called at once with the present one. */
-  onStatus(fn: (state: State) => void): void {
-    this.#stateFns.push(fn);
-    this.#guard(() => fn(this.state));
+  function onStatus(fn: (state: State) => void): void {
+    stateFns.push(fn);
+    guard(() => fn(state()));
   }
 
-  get state(): State {
-    const { saved } = this;
-    const offline = this.#offline;
-    const lanes = offline ? [] : [...this.#lanes.values()].filter((it) => it.out);
-    const foreign = offline ? [] : [...this.#foreign.values()];
-    const work = [...lanes.map((it) => it.out), ...foreign];
+  function state(): State {
+    const own = offline ? [] : [...lanes.values()].filter((it) => it.out);
+    const others = offline ? [] : [...foreign.values()];
+    const work = [...own.map((it) => it.out), ...others];
     const waits = work.find((each) => each?.waits)?.waits ?? "";
-    const stoppable = foreign.length > 0 || lanes.some((it) => it.long);
+    const stoppable = others.length > 0 || own.some((it) => it.long);
     return { busy: work.length > 0, stoppable, waits, offline, saved };
   }
 
   /** Whether a question of this lane is on its way or waits. */
-  pending(lane: string): boolean {
-    const it = this.#lanes.get(lane);
+  function pending(lane: string): boolean {
+    const it = lanes.get(lane);
     return it !== undefined && (it.out !== null || it.waiting.length > 0);
   }
 
   /** End the widget's long work, whoever asked for it, and forget what waits for its end. */
-  stop(): void {
-    const { stoppable } = this.state;
-    for (const it of this.#lanes.values()) {
+  function stop(): void {
+    const { stoppable } = state();
+    for (const it of lanes.values()) {
       if (!it.long) continue;
       it.waiting = [];
       if (it.out) it.out.stopped = true;
     }
-    if (stoppable) this.#send({ type: "stop", view: this.view, epoch: this.#epoch });
-    this.#tell();
+    if (stoppable) send({ type: "stop", view, epoch: era });
+    tell();
   }
 
   /** What the page knows of the connection: true when it shows the widget as disconnected. */
-  disconnected(gone: boolean): void {
-    if (gone) this.#goOffline("gone");
-    else if (this.#offline === "gone") {
-      this.#goOffline(null);
-      this.#hello();
+  function disconnected(gone: boolean): void {
+    if (gone) goOffline("gone");
+    else if (offline === "gone") {
+      goOffline(null);
+      hello();
     }
   }
 
   /** The page had news of the connection but not which: gone, unless the kernel answers now. */
-  doubt(): void {
-    this.#send({ type: "hello", view: this.view });
-    this.#goOffline("gone");
+  function doubt(): void {
+    send({ type: "hello", view });
+    goOffline("gone");
   }
 
-  #lane(name: string): Lane {
-    let it = this.#lanes.get(name);
+  function laneOf(name: string): Lane {
+    let it = lanes.get(name);
     if (!it) {
       it = { seq: 0, long: false, out: null, waiting: [], timer: null };
-      this.#lanes.set(name, it);
+      lanes.set(name, it);
     }
     return it;
   }
 
   /** Send the waiting question if the lane allows it now. */
-  #advance(name: string, it: Lane): void {
+  function advance(name: string, it: Lane): void {
     const { out } = it;
     const waiting = it.waiting[0];
-    if (!waiting || this.#offline) return;
+    if (!waiting || offline) return;
     if (out && !(out.acked && (waiting.replace || out.stopped))) return;
     it.seq += 1;
     const { args, blob } = waiting;
     it.out = { seq: it.seq, args, blob, acked: false, waits: "", stopped: false, cut: 0 };
     it.waiting.shift();
-    this.#post(name, it);
+    post(name, it);
   }
 
   /** Send the question that is out, once more or for the first time. */
-  #post(name: string, it: Lane): void {
-    if (!it.out || this.#offline) return;
+  function post(name: string, it: Lane): void {
+    if (!it.out || offline) return;
     const { seq, args, blob } = it.out;
-    const { view } = this;
-    this.#watch(name, it);
-    this.#send({ type: "ask", view, epoch: this.#epoch, seq, lane: name, args }, blob);
+    watch(name, it);
+    send({ type: "ask", view, epoch: era, seq, lane: name, args }, blob);
   }
 
-  #watch(name: string, it: Lane): void {
-    this.#clock.clear(it.timer);
-    it.timer = this.#clock.set(() => {
-      if (!it.out || this.#offline) return;
+  function watch(name: string, it: Lane): void {
+    clock.clear(it.timer);
+    it.timer = clock.set(() => {
+      if (!it.out || offline) return;
       if (it.out.stopped) {
-        this.#finish(name, it, { status: "cancelled" });
+        finish(name, it, { status: "cancelled" });
       } else {
-        this.#post(name, it);
-        this.#hello();
+        post(name, it);
+        hello();
       }
     }, WATCHDOG_MS);
   }
 
-  #send(content: Raw, blob?: Uint8Array): void {
-    if (this.#offline || this.#closed) return;
+  function send(content: Raw, blob?: Uint8Array): void {
+    if (offline || closed) return;
     try {
-      this.#model.send(content, undefined, blob && [blob]);
+      model.send(content, undefined, blob && [blob]);
     } catch {
-      this.#goOffline("gone"); // the comm throws once it is closed
+      goOffline("gone"); // the comm throws once it is closed
     }
   }
 
   /** Say hello; once more at half time, because the first one of a young comm may get lost. */
-  #hello(): void {
-    if (this.#helloTimer !== null || this.#offline || this.#closed) return;
+  function hello(): void {
+    if (helloTimer !== null || offline || closed) return;
     const greet = (then: () => void): void => {
-      this.#helloTimer = this.#clock.set(then, HELLO_MS / 2);
-      this.#send({ type: "hello", view: this.view });
+      helloTimer = clock.set(then, HELLO_MS / 2);
+      send({ type: "hello", view });
     };
-    greet(() => greet(() => this.#goOffline("silent")));
+    greet(() => greet(() => goOffline("silent")));
   }
 
-  #goOffline(offline: Offline): void {
-    if (this.#offline === offline || this.#closed) return;
-    this.#offline = offline;
-    this.#clock.clear(this.#helloTimer);
-    this.#helloTimer = null;
-    if (offline) for (const it of this.#lanes.values()) this.#clock.clear(it.timer);
-    else this.#resume();
-    this.#tell();
+  function goOffline(why: Offline): void {
+    if (offline === why || closed) return;
+    offline = why;
+    clock.clear(helloTimer);
+    helloTimer = null;
+    if (offline) for (const it of lanes.values()) clock.clear(it.timer);
+    else resume();
+    tell();
   }
 
   /** Ask again what was out; a newer question that waits takes its place. */
-  #resume(): void {
-    for (const [name, it] of this.#lanes) {
+  function resume(): void {
+    for (const [name, it] of lanes) {
       if (it.waiting.length > 0 || it.out?.stopped) it.out = null;
-      if (it.out) this.#post(name, it);
-      else this.#advance(name, it);
+      if (it.out) post(name, it);
+      else advance(name, it);
     }
   }
 
   /** The kernel made this widget anew: what was asked of the old one will never be answered. */
-  #renew(epoch: string): void {
-    if (epoch === this.#epoch || epoch === "") return;
-    this.#epoch = epoch;
-    this.#resume();
-    this.#tell();
+  function renew(epoch: string): void {
+    if (epoch === era || epoch === "") return;
+    era = epoch;
+    resume();
+    tell();
   }
 
-  #receive(content: unknown, buffers: DataView[]): void {
-    if (this.#closed || !isRecord(content)) return;
+  function receive(content: unknown, buffers: DataView[] = []): void {
+    if (closed || !isRecord(content)) return;
     const msg: Raw = content;
-    const { type, view, epoch, lane, seq } = msg;
+    const { type, epoch, lane, seq } = msg;
     if (!TYPES.includes(type)) return;
-    this.#clock.clear(this.#helloTimer);
-    this.#helloTimer = null;
-    this.#goOffline(null);
-    const mine = view === this.view;
-    if (!mine && view !== "" && msg.all !== true) return;
+    clock.clear(helloTimer);
+    helloTimer = null;
+    goOffline(null);
+    const mine = msg.view === view;
+    if (!mine && msg.view !== "" && msg.all !== true) return;
     if (type === "hello") {
-      this.#renew(String(epoch ?? ""));
+      renew(String(epoch ?? ""));
       return;
     }
-    if (epoch !== this.#epoch || typeof lane !== "string") return;
+    if (epoch !== era || typeof lane !== "string") return;
     if (msg.status === "partial") {
-      this.#send({ type: "seen", view: this.view, epoch: this.#epoch, lane });
+      send({ type: "seen", view, epoch: era, lane });
     }
     if (!mine) {
-      this.#receiveForeign(lane, msg, buffers);
+      receiveForeign(lane, msg, buffers);
       return;
     }
-    const it = this.#lanes.get(lane);
+    const it = lanes.get(lane);
     if (!it?.out || it.out.seq !== seq) return;
     it.out.acked = true;
     it.out.waits = waitsOf(msg);
     it.long = msg.all === true;
-    this.#watch(lane, it);
-    if (type === "progress") this.#emitProgress(lane, msg);
-    else if (type === "reply") this.#finish(lane, it, msg, buffers);
-    this.#advance(lane, it);
-    this.#tell();
+    watch(lane, it);
+    if (type === "progress") emitProgress(lane, msg);
+    else if (type === "reply") finish(lane, it, msg, buffers);
+    advance(lane, it);
+    tell();
   }
 
   /** Long work that was started from Python or another view, and concerns all views. */
-  #receiveForeign(lane: string, msg: Raw, buffers: DataView[]): void {
+  function receiveForeign(lane: string, msg: Raw, buffers: DataView[]): void {
     const { type } = msg;
-    this.#clock.clear(this.#foreign.get(lane)?.timer);
-    this.#foreign.delete(lane);
+    clock.clear(foreign.get(lane)?.timer);
+    foreign.delete(lane);
     const over = type === "reply" && msg.status !== "partial";
     if (!over) {
       const end = (): void => {
-        this.#foreign.delete(lane);
-        this.#tell();
+        foreign.delete(lane);
+        tell();
       };
-      this.#foreign.set(lane, { timer: this.#clock.set(end, FOREIGN_MS), waits: waitsOf(msg) });
+      foreign.set(lane, { timer: clock.set(end, FOREIGN_MS), waits: waitsOf(msg) });
     }
-    if (type === "progress") this.#emitProgress(lane, msg);
-    if (type === "reply") this.#emit(toReply(lane, null, msg, buffers));
-    this.#tell();
+    if (type === "progress") emitProgress(lane, msg);
+    if (type === "reply") emit(toReply(lane, null, msg, buffers));
+    tell();
   }
 
-  #finish(name: string, it: Lane, msg: Raw, buffers: DataView[] = []): void {
+  function finish(name: string, it: Lane, msg: Raw, buffers: DataView[] = []): void {
     const reply = toReply(name, it.out?.args ?? null, msg, buffers);
-    if (it.out && msg.status !== reply.status && this.#cut(name, it, it.out, msg)) return;
+    if (it.out && msg.status !== reply.status && cut(name, it, it.out, msg)) return;
     if (reply.status !== "partial") {
       it.out = null;
-      this.#clock.clear(it.timer);
+      clock.clear(it.timer);
     }
-    this.#emit(reply);
-    this.#advance(name, it);
-    this.#tell();
+    emit(reply);
+    advance(name, it);
+    tell();
   }
 
   /** Whether an answer that cannot be read is no matter: a part of one, or one to be had again. */
-  #cut(name: string, it: Lane, out: Question, { status }: Raw): boolean {
+  function cut(name: string, it: Lane, out: Question, { status }: Raw): boolean {
     if (status === "partial") return true;
     if (status !== "ok" || out.cut >= CUT) return false;
     out.cut += 1;
     console.warn(`An answer of lane ${name} came cut short: asked again.`);
-    this.#post(name, it);
+    post(name, it);
     return true;
   }
 
-  #emit(reply: Reply): void {
+  function emit(reply: Reply): void {
     for (const key of ["*", reply.lane]) {
-      for (const fn of this.#replyFns.get(key) ?? []) this.#guard(() => fn(reply));
+      for (const fn of replyFns.get(key) ?? []) guard(() => fn(reply));
     }
   }
 
-  #emitProgress(lane: string, msg: Raw): void {
+  function emitProgress(lane: string, msg: Raw): void {
     const [done, total] = [Number(msg.done), Number(msg.total)];
     const left = typeof msg.left === "number" ? msg.left : null;
     if (!(done >= 0 && total > 0)) return;
-    for (const fn of this.#progressFns) this.#guard(() => fn({ lane, done, total, left }));
+    for (const fn of progressFns) guard(() => fn({ lane, done, total, left }));
   }
 
   /** Tell listeners when the state differs from what they last heard. */
-  #tell(): void {
-    const { state } = this;
-    const key = JSON.stringify(state);
-    if (key === this.#last || this.#closed) return;
-    this.#last = key;
-    for (const fn of this.#stateFns) this.#guard(() => fn(state));
+  function tell(): void {
+    const now = state();
+    const key = JSON.stringify(now);
+    if (key === last || closed) return;
+    last = key;
+    for (const fn of stateFns) guard(() => fn(now));
   }
 
-  #guard(fn: () => void): void {
+  function guard(fn: () => void): void {
     try {
       fn();
     } catch (error) {
-      this.#onError(error);
+      onError(error);
     }
   }
+}
+
+/** The epoch of the widget that the model has now. */
+function epochOf(model: Model): string {
+  return String(model.get("_epoch") ?? "");
 }
 
 /** What the work waits for, by the kernel's newest word: whatever is no ack says that it began. */

@@ -1,8 +1,8 @@
 // A class by name or number, found while typing.
 
 import "./classes.css";
-import { search } from "./controls.ts";
-import { fill, h, on, setProps } from "./dom.ts";
+import { labelled } from "./controls.ts";
+import { fill, h, on } from "./dom.ts";
 import { span, uniqueId } from "./small.ts";
 import type { Shell } from "./view.ts";
 
@@ -50,15 +50,19 @@ export interface ClassPickerProps {
 export function createClassPicker({ signal, status }: Shell, props: ClassPickerProps) {
   const { none, shown } = props;
   const list = h("datalist", { id: uniqueId() });
-  const field = search({ ...props, placeholder: none, onInput: offer }, signal);
-  const { input } = field;
+  const input = h("input", {
+    type: "search",
+    placeholder: none,
+    autocomplete: "off",
+    list: list.id,
+  });
   /** What was chosen since the field has the keyboard. */
   let chosen = "";
-  setProps(input, { list: list.id });
+  on(input, "input", () => offer(input.value), signal);
   on(input, "focus", begin, signal);
   on(input, "change", choose, signal);
   on(input, "blur", show, signal);
-  return { element: span("nbc-class", field.el, list), input, show };
+  return { element: span("nbc-class", labelled(props, input), list), input, show };
 
   /** All classes are offered at first: the name that stands there would hide them. */
   function begin(): void {
@@ -84,6 +88,6 @@ export function createClassPicker({ signal, status }: Shell, props: ClassPickerP
   }
 
   function show(): void {
-    if (!input.matches(":focus")) field.value = shown();
+    if (!input.matches(":focus")) input.value = shown();
   }
 }

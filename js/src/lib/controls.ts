@@ -19,7 +19,8 @@ interface Common {
   title?: string;
 }
 
-function labelled(common: Common, ...inputs: Child[]): HTMLLabelElement {
+/** A label with its inputs. */
+export function labelled(common: Common, ...inputs: Child[]): HTMLLabelElement {
   const name = h("span", { class: common.quiet ? "nbc-hidden" : "nbc-label" }, common.label);
   return h("label", { class: "nbc-control", title: common.title }, name, ...inputs);
 }

@@ -2,7 +2,7 @@
 
 import { button } from "./controls.ts";
 import { type Child, fill, h, on, setProps, text } from "./dom.ts";
-import { box, focused, take } from "./small.ts";
+import { box, focused, roving, stride, take } from "./small.ts";
 
 export interface Menu {
   /** The button that opens it. */
@@ -32,14 +32,9 @@ export function menu(signal: AbortSignal): Menu {
     if (list.hidden) return;
     const all = items();
     const at = all.indexOf(event.target as HTMLButtonElement);
-    const to: Record<string, number> = {
-      ArrowDown: (at + 1) % all.length,
-      ArrowUp: (at - 1 + all.length) % all.length,
-      Home: 0,
-      End: all.length - 1,
-    };
+    const by = stride(event);
     if (event.key === "Escape") toggle(false, true);
-    else if (event.key in to) all[to[event.key] as number]?.focus();
+    else if (by) all[roving(at, by, all.length)]?.focus();
     else return;
     take(event);
   };

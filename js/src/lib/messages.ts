@@ -128,6 +128,6 @@ export function toReply(lane: string, args: Args | null, msg: Raw, buffers: Data
 
 /** An id that no other view has. */
 export function randomId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(8));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  // Two halves of 32 bits; without randomUUID, which pages over plain http have not.
+  return crypto.getRandomValues(new Uint32Array(2)).join("-");
 }

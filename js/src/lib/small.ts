@@ -50,6 +50,11 @@ export function arrow(event: KeyboardEvent): readonly [rows: number, columns: nu
   return /Up|Down/.test(event.key) ? [by, 0] : [0, by];
 }
 
+/** Where a key that leads `by` on leads to in a list; arrows go round. */
+export function roving(at: number, by: number, count: number): number {
+  return Math.abs(by) === 1 ? (at + by + count) % count : clamp(at + by, 0, count - 1);
+}
+
 /** How far a key leads in a list; 0 for keys that do not move, and for those of the host. */
 export function stride(event: KeyboardEvent): number {
   const host = event.ctrlKey || event.altKey || event.metaKey;

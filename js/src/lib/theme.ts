@@ -47,13 +47,18 @@ export function createTheme({ root, chosen, onMarks }: ThemeProps, signal: Abort
   atEnd(signal, () => observer.disconnect());
   root.append(probe);
   refresh();
-  return { color, onChange, refresh };
+  return { color, colors, onChange, refresh };
 
   /** A colour of base.css as canvases take it: color("--nbc-fg"). */
   function color(token: string): string {
     // The token itself may be a color-mix() of other tokens; as somebody's colour it is computed.
     probe.style.color = `var(${token})`;
     return getComputedStyle(probe).color;
+  }
+
+  /** Several at once, by what follows "--nbc-": colors("fg", "line"). */
+  function colors<N extends string[]>(...names: N): { [K in keyof N]: string } {
+    return names.map((name) => color(`--nbc-${name}`)) as { [K in keyof N]: string };
   }
 
   /** Called after the colours have changed. */

@@ -164,6 +164,19 @@ export function quantise(values: Float32Array): QuantisedMap {
   return { codes, lo, hi };
 }
 
+/** A filled rectangle. */
+export function paintRect(
+  context: CanvasRenderingContext2D,
+  colour: string,
+  x: number,
+  y: number,
+  width: number,
+  height: number,
+): void {
+  context.fillStyle = colour;
+  context.fillRect(x, y, width, height);
+}
+
 /** An empty canvas for this many CSS pixels, sharp on every screen; null where nothing is seen.
  * Drawing is in CSS pixels; with `device`, in device pixels. */
 export function surface(

@@ -6,7 +6,7 @@
 // and build(shell) draws into shell.body.
 
 import "./base.css";
-import { Channel } from "./channel.ts";
+import { createChannel } from "./channel.ts";
 import { type Packed, unpack } from "./codec.ts";
 import { atEnd, FAILED, h, nearest, on, onSize, setProps, wordsOf } from "./dom.ts";
 import { createFooter } from "./footer.ts";
@@ -57,7 +57,7 @@ function createShell(name: string, model: Model, el: HTMLElement, signal: AbortS
   let unsaved = false;
   let gone = false;
 
-  const channel = new Channel(model, { signal, onError: failed });
+  const channel = createChannel(model, { signal, onError: failed });
   const header = createHeader(channel, signal);
   const stop = () => channel.stop();
   const footer = createFooter({ saved: channel.saved, stop, onError: showState }, signal);

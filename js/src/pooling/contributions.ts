@@ -1,6 +1,7 @@
 // sum over k of w_k GAP_k, and the bias: what each channel adds to a class's score, stacked.
 
-import { button, select } from "../lib/controls.ts";
+import { createClassPicker } from "../lib/classes.ts";
+import { button } from "../lib/controls.ts";
 import { fill, h, text } from "../lib/dom.ts";
 import { three } from "../lib/format.ts";
 import { box, span } from "../lib/small.ts";
@@ -10,27 +11,29 @@ import type { Session } from "./session.ts";
 export function createContributions(session: Session, gap: Gap) {
   const { shell } = session;
   const { signal } = shell;
-  const classes = select<string>(
-    { label: "class", options: [], value: "", onChange: (value) => gap.choose(Number(value)) },
-    signal,
-  );
+  const classes = createClassPicker(shell, {
+    label: "class",
+    none: "predicted class",
+    names: () => gap.names,
+    shown: () => gap.here?.label ?? "",
+    choose: gap.choose,
+  });
   const said = h("p", { "data-role": "sum" });
   const rows = box("po-rows");
-  const element = box("po-contributions", shell.needsKernel(classes.el), said, rows);
+  const element = box("po-contributions", shell.needsKernel(classes.element), said, rows);
   let painted: Contributions | null = null;
   session.on(["shown", "tiles"], show);
   return { element };
 
   function show(): void {
     const { found, refusal, here } = gap;
-    classes.el.hidden = rows.hidden = !here;
+    classes.element.hidden = rows.hidden = !here;
     if (!here) text(said, refusal ?? (found ? `The network averages at ${found.pool}.` : ""));
     if (here === painted) return;
     painted = here;
     if (!here) return;
-    const { bias, logit, total, agrees, label, index } = here;
-    classes.setOptions(here.classes.map((each) => [String(each.index), each.label]));
-    classes.value = String(index);
+    const { bias, logit, total, agrees, label } = here;
+    classes.show();
     const sum = `Σ w·GAP + b = ${three(total - bias)} + ${three(bias)} = ${three(total)} `;
     const equal = h("strong", { "data-role": "check", "data-agrees": agrees }, agrees ? "✓" : "✗");
     fill(said, h("strong", null, sum), equal, ` the network's logit of ${label}: ${three(logit)}`);

@@ -5,7 +5,7 @@ import { button, checkbox, select, slider } from "../lib/controls.ts";
 import { h, setProps, text } from "../lib/dom.ts";
 import { box, uniqueId } from "../lib/small.ts";
 import type { Session } from "./session.ts";
-import { FIELDS, type Field, isGlobal, OPS, type Op, sameHow, shown } from "./settings.ts";
+import { FIELDS, type Field, isGlobal, OPS, type Op, sameHow } from "./settings.ts";
 
 const TIPS: Record<Field, string> = {
   window: "Cells that become one",
@@ -13,6 +13,7 @@ const TIPS: Record<Field, string> = {
   padding: "Cells around the map",
   dilation: "Cells from one value of a window to the next",
 };
+const SIDES = ["rows", "columns"];
 /** A slider's largest value, unless Python or the network have a larger one. */
 const USUAL = 12;
 
@@ -36,6 +37,23 @@ export function createControls(session: Session) {
     },
     signal,
   );
+  /** Rows and columns have sliders of their own. */
+  let apart = false;
+  const sides = checkbox(
+    {
+      label: "rows ≠ columns",
+      title: "A setting of their own for rows and for columns",
+      value: false,
+      onChange: (value) => {
+        apart = value;
+        const { how } = session;
+        const square = (field: Field) => [field, [how[field][0], how[field][0]]];
+        if (!apart) session.change(Object.fromEntries(FIELDS.map(square)));
+        show();
+      },
+    },
+    signal,
+  );
   const own = button(
     { label: "as the network does", onClick: () => session.change(session.own ?? {}) },
     signal,
@@ -46,6 +64,7 @@ export function createControls(session: Session) {
     box("po-setting", ops.el),
     ...fields.map((field) => field.element),
     ceil.el,
+    sides.el,
     own,
   );
   session.on(["shown", "tiles"], show);
@@ -56,6 +75,9 @@ export function createControls(session: Session) {
     const whole = isGlobal(how);
     ops.value = how.op;
     ceil.value = how.ceil_mode;
+    apart ||= FIELDS.some((field) => how[field][0] !== how[field][1]);
+    sides.value = apart;
+    setProps(sides.input, { disabled: whole });
     for (const field of fields) field.show(whole);
     own.disabled = !session.own || sameHow(session.own, how);
     session.shell.root.toggleAttribute("data-illegal", problem !== null);
@@ -66,33 +88,47 @@ export function createControls(session: Session) {
     const min = field === "padding" ? 0 : 1;
     const id = uniqueId();
     const note = h("p", { class: "po-problem", id, "aria-live": "polite", hidden: true });
-    const control = slider(
-      {
-        label: field,
-        title: TIPS[field],
-        min,
-        max: USUAL,
-        value: min,
-        // Unequal pairs come from Python and from the network.
-        format: () => shown(session.how[field]),
-        onInput: (value) => session.change({ [field]: [value, value] }),
-      },
-      signal,
+    const controls = SIDES.map((side, i) =>
+      slider(
+        {
+          label: i ? `${field} of ${side}` : field,
+          quiet: i > 0,
+          title: TIPS[field],
+          min,
+          max: USUAL,
+          value: min,
+          format: (value) => (apart ? `${value} ${side}` : `${value}`),
+          onInput: (value) => {
+            const [rows, columns] = session.how[field];
+            const pair = [i ? rows : value, i || !apart ? value : columns];
+            session.change({ [field]: pair });
+          },
+        },
+        signal,
+      ),
     );
-    const input = control.input as HTMLInputElement;
-    const element = h("div", { class: "po-setting", "data-field": field }, control.el, note);
+    const element = h(
+      "div",
+      { class: "po-setting", "data-field": field },
+      ...controls.map(({ el }) => el),
+      note,
+    );
     return { element, show };
 
     function show(off: boolean): void {
       const { problem, how } = session;
       const wrong = problem?.field === field;
-      const value = Math.max(...how[field]);
-      if (value > Number(input.max)) input.max = String(value);
-      control.value = value;
-      setProps(input, {
-        disabled: off,
-        "aria-invalid": wrong && "true",
-        "aria-describedby": wrong && id,
+      controls.forEach((control, i) => {
+        const { el, input } = control;
+        const value = how[field][i] as number;
+        el.hidden = i > 0 && !apart;
+        if (value > Number((input as HTMLInputElement).max)) setProps(input, { max: value });
+        control.value = value;
+        setProps(input, {
+          disabled: off,
+          "aria-invalid": wrong && "true",
+          "aria-describedby": wrong && id,
+        });
       });
       element.toggleAttribute("data-wrong", wrong);
       note.hidden = !wrong;

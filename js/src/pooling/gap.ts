@@ -10,14 +10,11 @@ export interface Contributions {
   layer: string | null;
   /** The layer that averages. */
   pool: string;
-  index: number;
   label: string;
   bias: number;
   logit: number;
   total: number;
   agrees: boolean;
-  /** The five best. */
-  classes: Array<{ index: number; label: string }>;
   gap: Float32Array;
   weights: Float32Array;
   products: Float32Array;
@@ -30,6 +27,8 @@ export function createGap(session: Session) {
   let asked = false;
   const self = {
     found: null as Contributions | null,
+    /** Labels of all classes. */
+    names: [] as string[],
     /** Why there is none, in the kernel's words. */
     refusal: null as string | null,
     choose,
@@ -46,6 +45,7 @@ export function createGap(session: Session) {
         floats(blob, name),
       );
       self.found = { ...blob.meta, gap, weights, products } as Contributions;
+      self.names = blob.meta.names ?? self.names;
       self.refusal = null;
     } else if (status !== "cancelled") {
       self.refusal = message;

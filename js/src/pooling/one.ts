@@ -1,5 +1,6 @@
 // One channel: the map before at the left, pooled at the right, and what is lit on both.
 
+import { paintRect } from "../lib/tiles.ts";
 import { cellAt, LABEL, layoutPair, type PairLayout } from "./layout.ts";
 import { draw, inkOn, outline, READABLE, ring, valueCanvas, write } from "./paint.ts";
 import type { Lit, Session, Shown } from "./session.ts";
@@ -78,6 +79,7 @@ export function createOne(session: Session, walk: Walk): Part {
     if (kept?.shown !== shown) kept = { shown, image: valueCanvas(map, size[1], look) };
     const pooled = valueCanvas(result.values, result.width, look, end);
     const [rows, columns] = padding(shown);
+    const [ink, line] = theme.colors("muted", "line");
     for (const [word, field, image, values, above, beside, upTo] of [
       ["before", before, kept.image, map, rows, columns, map.length],
       ["after", after, pooled, result.values, 0, 0, end],
@@ -85,9 +87,10 @@ export function createOne(session: Session, walk: Walk): Part {
       const [left, top] = [field.x - beside * cell, field.y - above * cell];
       const [high, wide] = [field.rows + 2 * above, field.columns + 2 * beside];
       const words = `${word} ${field.rows} x ${field.columns}`;
-      write(context, words, left, LABEL / 2, theme.color("--nbc-muted"));
-      context.fillStyle = theme.color("--nbc-line");
-      context.fillRect(left, top, wide * cell, high * cell);
+      // Above a small map at the edge there is no room to its right.
+      if (left + 80 < context.canvas.clientWidth) write(context, words, left, LABEL / 2, ink);
+      else write(context, words, left + wide * cell, LABEL / 2, ink, 12, "end");
+      paintRect(context, line, left, top, wide * cell, high * cell);
       draw(context, image, field.x, field.y, field.columns * cell, field.rows * cell);
       if (cell < READABLE) continue;
       const list = (length: number, first: number) => Array.from({ length }, (_, i) => i - first);
@@ -131,8 +134,8 @@ export function createOne(session: Session, walk: Walk): Part {
         const known = value !== undefined;
         const [x, y] = [left + j * cell, top + i * cell];
         const packed = colour(value ?? 0);
-        context.fillStyle = `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
-        if (known && filled) context.fillRect(x, y, cell + 0.3, cell + 0.3);
+        const back = `rgb(${packed & 255} ${(packed >> 8) & 255} ${(packed >> 16) & 255})`;
+        if (known && filled) paintRect(context, back, x, y, cell + 0.3, cell + 0.3);
         const ink = known ? inkOn(packed) : theme.color("--nbc-muted");
         const words = known ? fitted(value, room) : room ? beyond : "";
         write(context, words, x + cell / 2, y + cell / 2 + 1, ink, font, "center");
@@ -150,7 +153,7 @@ export function createOne(session: Session, walk: Walk): Part {
       const y = before.y + (row + 0.5) * cell;
       context.fillStyle = inkOn(look.colour(map[place] as number));
       context.beginPath();
-      context.roundRect(x - side / 2, y - side / 2, side, side, side / 2);
+      context.arc(x, y, side / 2, 0, 7);
       context.fill();
     }
   }
@@ -158,7 +161,7 @@ export function createOne(session: Session, walk: Walk): Part {
   /** The lit window, its way to the value it makes, and the maximum in it. */
   function paintLit(context: Context, lit: Lit, { window, maximum, outputs }: Explained): void {
     const { before, after, cell } = layout;
-    const [accent, halo] = ["--nbc-accent", "--nbc-bg"].map(theme.color) as [string, string];
+    const [accent, halo] = theme.colors("accent", "bg");
     const frame = (field: typeof before, y: number, x: number, high = 1, wide = 1): void =>
       outline(
         context,
@@ -215,8 +218,7 @@ export function createOne(session: Session, walk: Walk): Part {
     if (!shown || layout.cell >= READABLE) return false;
     if (most > MOST) return true;
     const cell = Math.min(LARGEST, (LENS - 4) / most);
-    context.fillStyle = theme.color("--nbc-line");
-    context.fillRect(2, 2, columns.length * cell, rows.length * cell);
+    paintRect(context, theme.color("--nbc-line"), 2, 2, columns.length * cell, rows.length * cell);
     cells(context, 2, 2, cell, rows, columns, shown.map, shown.size[1], beyond(), true);
     const { maximum } = found ?? {};
     if (maximum) {

@@ -2,6 +2,7 @@
 // the same order, a page of them at a time: the page of the chosen channel.
 
 import { clamp } from "../lib/small.ts";
+import { paintRect } from "../lib/tiles.ts";
 import { EDGE, GAP, type GridLayout, LABEL, layoutGrids } from "./layout.ts";
 import { draw, outline, valueCanvas, write } from "./paint.ts";
 import { lookOf, type Session } from "./session.ts";
@@ -64,12 +65,7 @@ export function createStack(session: Session): Part {
     if (!maps) return;
     const [first, last] = page();
     const old = problem !== null || !after || !sameHow(after.how, how);
-    const [accent, halo, empty, muted] = [
-      "--nbc-accent",
-      "--nbc-bg",
-      "--nbc-sunk",
-      "--nbc-muted",
-    ].map(theme.color) as [string, string, string, string];
+    const [accent, halo, empty, muted] = theme.colors("accent", "bg", "sunk", "muted");
     for (const [word, x, tiles, [high, wide], alpha] of [
       ["before", EDGE, maps.before, layout.before, 1],
       ["after", layout.x, after?.tiles, layout.after, old ? 0.4 : 1],
@@ -81,8 +77,7 @@ export function createStack(session: Session): Part {
         const top = LABEL + row * (high + GAP);
         const map = tiles?.maps.get(channel);
         context.globalAlpha = alpha;
-        context.fillStyle = empty;
-        context.fillRect(left, top, wide, high);
+        paintRect(context, empty, left, top, wide, high);
         if (map) {
           // One scale for both.
           const both = [maps.before.maps, after?.tiles.maps].map((all) => all?.get(channel) ?? map);

@@ -1,5 +1,5 @@
-// The place of the three views: one canvas, which they share, and beside it in words what is lit or
-// chosen, with a lens. What is lit can be read from the canvas' data attributes too.
+// The place of the three views: one canvas, which they share, and, for beside it, in words what is
+// lit or chosen, with a lens. What is lit can be read from the canvas' data attributes too.
 
 import { h, on, setProps, text } from "../lib/dom.ts";
 import { arrow, box, stride, take } from "../lib/small.ts";
@@ -41,10 +41,10 @@ export function createStage(session: Session, walk: Walk, parts: Record<View, Pa
   const lens = h("canvas", { "data-role": "lens", "aria-hidden": "true" });
   const title = box("nbc-name");
   const why = box("nbc-muted");
-  const area = box("po-area", canvas);
+  const area = box("po-stage", canvas);
   const label = box("nbc-muted");
   const words = box("po-words", label, title, why);
-  const element = box("po-stage", area, box("po-aside", words, lens));
+  const aside = box("po-aside", words, lens);
   let height = 0;
   let hovered = -1;
   const part = () => parts[session.view];
@@ -71,7 +71,7 @@ export function createStage(session: Session, walk: Walk, parts: Record<View, Pa
   session.on(["view"], fresh);
   shell.onResize(fresh);
   shell.onDraw(paint);
-  return { element };
+  return { element: area, aside };
 
   function renew(): void {
     if (session.maps && !session.stale && area.clientWidth) {
@@ -92,7 +92,7 @@ export function createStage(session: Session, walk: Walk, parts: Record<View, Pa
     const passing = hovered >= 0 || session.lit !== session.pinned || walk.playing;
     setProps(words, { "aria-live": passing ? "off" : "polite" });
     shell.status(found ? `${found.title}: ${found.why}` : "");
-    element.toggleAttribute("data-stale", session.retired);
+    area.toggleAttribute("data-stale", session.retired);
     shell.redraw();
   }
 

@@ -10,6 +10,8 @@ import { SORTS, type Sort } from "./vector.ts";
 import { FASTEST, type Walk } from "./walk.ts";
 import { factsOf, grouped } from "./words.ts";
 
+const FACTS = ["shapes", "arithmetic", "numbers", "edges"] as const;
+
 export function createToolbar(session: Session, walk: Walk, vector: { sort: Sort }) {
   const { shell, channel } = session;
   const { signal } = shell;
@@ -82,13 +84,9 @@ export function createToolbar(session: Session, walk: Walk, vector: { sort: Sort
     span("nbc-spacer"),
     bar.element,
   );
-  const fact = (name: string) => h("span", { "data-role": name });
-  const shapes = fact("shapes");
-  const formula = fact("arithmetic");
-  const numbers = fact("numbers");
-  const edges = fact("edges");
+  const told = FACTS.map((name) => h("span", { "data-role": name }));
   session.on(["shown", "tiles", "view", "walk"], show);
-  return { element: box("po-head", tools, box("po-facts", shapes, formula, numbers, edges)) };
+  return { element: box("po-head", tools, box("po-facts", ...told)) };
 
   function show(): void {
     const { view, how, maps, shown } = session;
@@ -108,12 +106,10 @@ export function createToolbar(session: Session, walk: Walk, vector: { sort: Sort
     const { shape } = maps;
     const global = view === "vector" ? ({ ...how, op: "global_avg" } as const) : how;
     const facts = factsOf(shape, global);
-    text(shapes, facts.shapes);
-    text(formula, facts.formula);
-    text(numbers, facts.numbers);
     const won = session.switches && one ? shown?.result.indices : null;
     const dots =
       won && `${grouped(new Set(won).size)} of ${grouped(shape[1] * shape[2])} cells win`;
-    text(edges, dots || facts.edges);
+    if (dots) facts.edges = dots;
+    for (const [i, el] of told.entries()) text(el, facts[FACTS[i] as keyof typeof facts]);
   }
 }

@@ -3,6 +3,7 @@
 
 import { three } from "../lib/format.ts";
 import { clamp } from "../lib/small.ts";
+import { paintRect } from "../lib/tiles.ts";
 import type { Gap } from "./gap.ts";
 import { HIGHEST } from "./layout.ts";
 import { LENS } from "./one.ts";
@@ -86,24 +87,19 @@ export function createVector(session: Session, gap: Gap): Part & { sort: Sort } 
   function paint(context: CanvasRenderingContext2D, hovered: number): void {
     const all = values();
     const chosen = session.channel.get();
-    const [accent, soft, bad, line] = [
-      "--nbc-accent",
-      "--nbc-accent-soft",
-      "--nbc-bad",
-      "--nbc-line",
-    ].map(theme.color) as [string, string, string, string];
+    const [accent, soft, bad, line] = theme.colors("accent", "accent-soft", "bad", "line");
     const at = scaleOf(all, tall);
     order.forEach((channel, i) => {
       const row = Math.floor(i / each);
       const [x, y] = [(i - row * each) * pitch, row * (tall + GAP)];
       const [top, zero] = [at(all[channel] ?? 0), at(0)];
       const marked = channel === chosen || channel === hovered;
-      context.fillStyle = marked ? soft : line;
-      context.fillRect(x, marked ? y : y + zero, pitch, marked ? tall : 1);
-      context.fillStyle = top > zero ? bad : accent;
+      if (marked) paintRect(context, soft, x, y, pitch, tall);
+      else paintRect(context, line, x, y + zero, pitch, 1);
       context.globalAlpha = marked ? 1 : 0.7;
-      const size = Math.max(1, Math.abs(top - zero));
-      context.fillRect(x, y + Math.min(top, zero), Math.max(1, pitch - 1), size || 0);
+      const size = Math.max(1, Math.abs(top - zero)) || 0;
+      const colour = top > zero ? bad : accent;
+      paintRect(context, colour, x, y + Math.min(top, zero), Math.max(1, pitch - 1), size);
       context.globalAlpha = 1;
       if (channel === chosen) {
         context.strokeStyle = accent;
@@ -132,21 +128,17 @@ export function createVector(session: Session, gap: Gap): Part & { sort: Sort } 
     const mean = maps.means[channel] ?? 0;
     const at = scaleOf(map, side - 8);
     const count = Math.min(map.length, LENS);
-    const [ink, accent, fg] = ["--nbc-edge", "--nbc-accent", "--nbc-fg"].map(theme.color) as [
-      string,
-      string,
-      string,
-    ];
-    context.fillStyle = ink;
+    const [ink, accent, fg] = theme.colors("edge", "accent", "fg");
     const base = side + 8;
     for (let i = 0; i < count; i++) {
       const value = map[Math.floor((i * map.length) / count)] ?? 0;
       const top = at(value);
       const wide = LENS / count;
-      context.fillRect(i * wide, base + Math.min(top, at(0)), wide * 0.9, Math.abs(top - at(0)));
+      const zero = at(0);
+      const y = base + Math.min(top, zero);
+      paintRect(context, ink, i * wide, y, wide * 0.9, Math.abs(top - zero));
     }
-    context.fillStyle = accent;
-    context.fillRect(0, base + at(mean) - 1, LENS, 2);
+    paintRect(context, accent, 0, base + at(mean) - 1, LENS, 2);
     const words = `mean ${three(mean)}`;
     write(context, words, LENS, base + Math.max(8, at(mean) - 8), fg, 11, "end");
     return true;

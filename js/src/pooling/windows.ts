@@ -37,14 +37,11 @@ export function windowAt([down, across]: Sides, { y, x }: Cell): Window {
 
 /** The values whose windows read the cell at (y, x). */
 export function readersOf([down, across]: Sides, { y, x }: Cell): Cell[] {
-  const along = ({ size, window, stride, padding, dilation }: Side, at: number): number[] => {
-    const found: number[] = [];
-    const from = Math.max(0, Math.ceil((at + padding - dilation * (window - 1)) / stride));
-    for (let o = from; o < size && o * stride - padding <= at; o++) {
-      if ((at + padding - o * stride) % dilation === 0) found.push(o);
-    }
-    return found;
-  };
+  const along = ({ size, window, stride, padding, dilation }: Side, at: number): number[] =>
+    Array.from({ length: size }, (_, o) => o).filter((o) => {
+      const into = (at + padding - o * stride) / dilation;
+      return into >= 0 && into < window && Number.isInteger(into);
+    });
   const columns = along(across, x);
   return along(down, y).flatMap((row) => columns.map((column) => ({ y: row, x: column })));
 }

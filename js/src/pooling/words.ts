@@ -28,7 +28,7 @@ export function factsOf([channels, height, width]: readonly [number, number, num
   const dropped = "a window that begins in the padding does not count";
   return {
     shapes: `${shape([channels, height, width])} → ${shape([channels, rows.size, columns.size])}`,
-    formula:
+    arithmetic:
       rows.formula === columns.formula
         ? rows.formula
         : `rows ${rows.formula}, columns ${columns.formula}`,

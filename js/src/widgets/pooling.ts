@@ -30,6 +30,7 @@ function build(shell: Shell): void {
     "all maps": createStack(session),
     vector,
   };
+  const stage = createStage(session, walk, parts);
   const { layer: current, rows: layers, onLayers } = session;
   const inOrder = { shell, current, layers, onLayers };
   // In the picker those that pool come first.
@@ -39,11 +40,11 @@ function build(shell: Shell): void {
     createHeadline({ ...inOrder, layers: sorted }).element,
     box(
       "po-main",
-      createControls(session).element,
+      box("po-left", createControls(session).element, stage.aside),
       box(
         "po-right",
         createToolbar(session, walk, vector).element,
-        createStage(session, walk, parts).element,
+        stage.element,
         createContributions(session, gap).element,
       ),
     ),

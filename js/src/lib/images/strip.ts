@@ -1,7 +1,7 @@
 // The images as a strip of thumbnails: a radio group, so that arrow keys choose.
 
 import { fill, h, on, setProps } from "../dom.ts";
-import { clamp, stride, take } from "../small.ts";
+import { roving, stride, take } from "../small.ts";
 import { type ImageChoice, imageOf, thumbnail } from "./images.ts";
 
 export function createStrip({ shell, images, current, onImages }: ImageChoice) {
@@ -59,11 +59,7 @@ export function createStrip({ shell, images, current, onImages }: ImageChoice) {
     const by = stride(event);
     if (by === 0) return;
     take(event);
-    const count = element.children.length;
-    const now = current.get();
-    // Arrows go round, as in any radio group.
-    const to = Math.abs(by) === 1 ? (now + by + count) % count : clamp(now + by, 0, count - 1);
-    current.set(to);
+    current.set(roving(current.get(), by, element.children.length));
     mark(true);
   }
   return { element };

@@ -3,7 +3,7 @@
 
 import { h, on, setProps } from "../dom.ts";
 import { box, clamp, stride, take } from "../small.ts";
-import { surface } from "../tiles.ts";
+import { paintRect, surface } from "../tiles.ts";
 import {
   chosen,
   colourKind,
@@ -148,8 +148,9 @@ export function createRibbon(choice: LayerChoice) {
       const row = leaves[i] as LayerRow;
       const strong = (i >= first && i <= last) || i === hovered;
       context.globalAlpha = strong ? 1 : spatial(row) ? 0.85 : 0.45;
-      context.fillStyle = colours.get(colourKind(row.kind)) ?? "";
-      context.fillRect(block.x, TOP + (BLOCKS - block.height) / 2, block.width, block.height);
+      const { x, width, height } = block;
+      const colour = colours.get(colourKind(row.kind)) ?? "";
+      paintRect(context, colour, x, TOP + (BLOCKS - height) / 2, width, height);
       context.globalAlpha = 1;
       paintMark(context, row, block);
     });
@@ -160,12 +161,10 @@ export function createRibbon(choice: LayerChoice) {
   function paintMark(context: CanvasRenderingContext2D, row: LayerRow, { x, width }: Block): void {
     const bottom = TOP + BLOCKS + 2;
     if (row.nan || row.inf) {
-      context.fillStyle = theme.color("--nbc-nan");
-      context.fillRect(x + width / 2 - 2, bottom, 4, 5);
+      paintRect(context, theme.color("--nbc-nan"), x + width / 2 - 2, bottom, 4, 5);
     } else if (row.dead) {
-      context.fillStyle = theme.color("--nbc-dead");
       const height = 1 + Math.min(4, Math.sqrt(row.dead / 100) * 5);
-      context.fillRect(x, bottom, width, height);
+      paintRect(context, theme.color("--nbc-dead"), x, bottom, width, height);
     }
   }
 
