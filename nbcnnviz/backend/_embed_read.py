@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ._attr_question import takes_no_batches
 from ._embed_source import Unreadable, reason_of
+from ._model import scores
 from ._pace import free, is_out_of_memory
 from ._tracer import as_maps
 from .layers import Layer, cached, find, known_layers
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 SPATIAL = ("gap", "flatten")
 """What becomes of maps: the mean of each (global average pooling), or all their cells."""
+ANSWER = "/answer"
+"""In place of a layer: of each image the class of the highest score, and its probability."""
 
 
 @dataclass
@@ -74,8 +77,10 @@ class Rows:
 class _Pooling(Recorder):
     """Keeps of every layer one row per image, so that no copy of its maps is needed."""
 
-    def __init__(self, module: nn.Module, layers: Sequence[Layer], spatial: str) -> None:
-        super().__init__(module, layers)
+    def __init__(
+        self, module: nn.Module, layers: Sequence[Layer], spatial: str, to_the_end: bool
+    ) -> None:
+        super().__init__(module, layers, stop_early=not to_the_end)
         # Rows have no channels that could come last.
         self._orders, self._last = self._last, {}
         self._spatial = spatial
@@ -99,7 +104,7 @@ class FeatureReader:
 
     Args:
         net: the network.
-        layers: names.
+        layers: names; `ANSWER` for what the network answers.
         spatial: one of `SPATIAL`.
         batch_size: at most; halved when memory does not suffice.
     """
@@ -175,7 +180,7 @@ class FeatureReader:
             return
         one = x[:1]
         known = known_layers(self.net, one)
-        self._known[shape] = [find(known, name) for name in self.layers]
+        self._known[shape] = [find(known, name) for name in self.layers if name != ANSWER]
         entry = cached(self.net, one.shape)
         self._draws = self._draws or entry is None or entry[1]
         if self.batch_size > 1 and (why := takes_no_batches(self.net, one)):
@@ -233,11 +238,14 @@ class FeatureReader:
                 yield made
 
     def _run(self, body: nn.Module, x: Tensor) -> dict[str, Tensor]:
-        layers = self._known[tuple(x.shape[1:])]
-        with _Pooling(body, layers, self._spatial) as recorder:
+        layers, asked = self._known[tuple(x.shape[1:])], ANSWER in self.layers
+        output = None
+        with _Pooling(body, layers, self._spatial, asked) as recorder:
             # Some networks begin with an in-place operation, and a half may run again.
-            recorder.run(x.clone())
-        made = {name: recorder[name].to("cpu", torch.float32) for name in self.layers}
+            output = recorder.run(x.clone())
+        made = {layer.name: recorder[layer].to("cpu", torch.float32) for layer in layers}
+        if asked:
+            made[ANSWER] = answers(output, len(x))
         for name, rows in made.items():
             if len(rows) != len(x):
                 raise ValueError(
@@ -245,6 +253,26 @@ class FeatureReader:
                     "none can be told to belong to one image; choose another layer"
                 )
         return made
+
+
+def answers(output: Any, count: int) -> Tensor:
+    """(count, 2): class and probability, as `Network.predict` gives them; NaN where there is none.
+
+    A class below 2^24 is exact in float32.
+    """
+    try:
+        logits = scores(output).detach().to("cpu", torch.float32)
+    except ValueError:
+        logits = torch.empty(0, 1)
+    if len(logits) != count:
+        return torch.full((count, 2), math.nan)
+    if logits.shape[1] == 1:
+        chances = logits.sigmoid()
+    else:
+        already = (logits >= 0).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
+        chances = torch.where(already[:, None], logits, logits.softmax(1))
+    best = chances.max(1)
+    return torch.stack([best.indices.float(), best.values], 1)
 
 
 def _joined(name: str, parts: Sequence[Tensor]) -> Floats:

@@ -105,6 +105,7 @@ def extraction(
     spatial: str = "gap",
     out: str | os.PathLike[str] | None = None,
     on_progress: Progress | None = None,
+    resume: Extraction | None = None,
     **ray_options: Any,
 ) -> Extraction:
     """Like `extract`, with the images that failed, notes, and whether it ran to the end.
@@ -116,6 +117,8 @@ def extraction(
             broken off goes on where it stopped when it is called again in the same way.
         on_progress: called with the images done and of all (0 if that is not known); returning
             True stops, and the rows so far are returned.
+        resume: what an earlier call with the same images and layers returned that was stopped; its
+            rows are not computed again.
         ray_options: concurrency, num_gpus, num_cpus, see `backend.distributed.extract_on_ray`.
 
     Example:
@@ -132,6 +135,8 @@ def extraction(
     if engine not in ENGINES:
         raise ValueError(f"engine={engine!r}: choose one of {list(ENGINES)}")
     source = Source(images)
+    if resume is not None and (engine == "ray" or out is not None):
+        raise ValueError("resume: of no use with `out` or Ray, whose runs go on by themselves")
     if engine == "ray":
         from .distributed import extract_on_ray
 
@@ -147,7 +152,7 @@ def extraction(
         )
     if ray_options:
         raise TypeError(f'{next(iter(ray_options))}: an option of engine="ray" or of none')
-    return _Run(net, source, names, batch_size, spatial, out).run(on_progress)
+    return _Run(net, source, names, batch_size, spatial, out, resume).run(on_progress)
 
 
 def _names(layer: Any) -> list[str]:
@@ -167,6 +172,7 @@ class _Run:
     batch_size: int
     spatial: str
     out: str | os.PathLike[str] | None
+    before: Extraction | None = None
     failures: dict[int, str] = field(default_factory=dict)
     done: int = 0
     pending: int = 0
@@ -178,8 +184,18 @@ class _Run:
         self.stores: dict[str, RowFile | RowMemory] = {}
         if self.out is None:
             self.stores = {name: RowMemory(self.source.count) for name in self.names}
+            if self.before is not None:
+                self._go_on(self.before)
         else:
             self._open_files(os.fsdecode(self.out))
+
+    def _go_on(self, before: Extraction) -> None:
+        if set(before.layers) != set(self.names) or not self.source.repeatable:
+            raise ValueError(f"resume: {before!r} is of other layers, or the loader shuffles")
+        for name, rows in before.layers.items():
+            self.stores[name].append(rows)
+        self.done = len(before.features)
+        self.failures = {failure.index: failure.reason for failure in before.failures}
 
     def _open_files(self, out: str) -> None:
         if not self.source.repeatable:

@@ -20,7 +20,7 @@ from ._codec import pack
 from ._endpoint import Endpoint
 from ._lanes import lane
 from ._traits import Choice
-from ._worker import Cancelled, Job, cancel_work
+from ._worker import Cancelled, Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def bundle(stem: str) -> dict[str, str]:
 
 
 class NetworkWidget(anywidget.AnyWidget):
-    """A widget that looks into a `Network`.
+    """A widget that looks into a `Network`, or at what came out of one.
 
     A subclass declares `stem`, its traits, its lanes (methods decorated with `@lane`) and the
     four methods at the end of this class. Errors in the constructor surface in the cell; errors
@@ -64,7 +64,9 @@ class NetworkWidget(anywidget.AnyWidget):
 
     _lanes: ClassVar[_lanes.Lanes]
     _net: Network | None = None
-    """None before the constructor got that far, and after closing."""
+    """None before the constructor got that far, after closing, and where there is none."""
+    _alive = False
+    """From the constructor to closing."""
 
     _epoch = traitlets.Unicode().tag(sync=True)
     _about = traitlets.Dict().tag(sync=True)
@@ -77,7 +79,9 @@ class NetworkWidget(anywidget.AnyWidget):
                 setattr(cls, key, code)
         super().__init_subclass__(**kwargs)
 
-    def __init__(self, net: Network | nn.Module, settings: Mapping[str, Any], **state: Any) -> None:
+    def __init__(
+        self, net: Network | nn.Module | None, settings: Mapping[str, Any], **state: Any
+    ) -> None:
         """Check what the user gave (`settings`) and open the widget with it and the rest."""
         self._reject_unknown(settings)
         if not hasattr(type(self), "_esm"):
@@ -90,7 +94,8 @@ class NetworkWidget(anywidget.AnyWidget):
         self._receiver: int | None = None
         self._endpoint = Endpoint(self)
         self._layout_is_the_users = "layout" in settings
-        self._net = Network.wrap(net)
+        self._net = None if net is None else Network.wrap(net)
+        self._alive = True
         super().__init__(
             _epoch=self._endpoint.epoch,
             _about=self._describe_network(),
@@ -111,13 +116,16 @@ class NetworkWidget(anywidget.AnyWidget):
         """The network this widget looks into.
 
         Raises:
-            RuntimeError: the widget has been closed.
+            RuntimeError: the widget has been closed, or was made without a network.
         """
         if self._net is None:
-            raise RuntimeError("this widget is closed: make a new one")
+            why = "has no network" if self._alive else "is closed"
+            raise RuntimeError(f"this widget {why}: make a new one")
         return self._net
 
     def _describe_network(self) -> dict[str, Any]:
+        if self._net is None:
+            return {"network": "no network", "assumptions": [], "repr": ""}
         return {
             "network": self.net.name,
             "assumptions": list(self.net.assumptions),
@@ -222,7 +230,7 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def stop(self) -> None:
         """End this widget's background work at its next step; what is shown stays."""
-        cancel_work(self.net, self)
+        self._endpoint.stop()
 
     def snapshot(self, interactive: bool = False) -> Any:
         """The widget as it is now as an ordinary output that survives everywhere.
@@ -264,9 +272,9 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Remove the widget from the page and let go of the model, its maps and its memory."""
-        if self._net is not None:
+        if self._alive:
             self._endpoint.close()
-            self._net = None
+            self._alive, self._net = False, None
             self._release()
             shared.drop(self._epoch)
             if not self._layout_is_the_users:
@@ -277,7 +285,7 @@ class NetworkWidget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """The live view, and a picture and a sentence for where no widget can run."""
         bundle = super()._repr_mimebundle_(**kwargs)
-        if self._net is None or bundle is None:
+        if not self._alive or bundle is None:
             return bundle
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         try:
@@ -361,7 +369,7 @@ class NetworkWidget(anywidget.AnyWidget):
 
     def _summary(self) -> str:
         """One sentence on what is shown now, for where there are only letters."""
-        return f"{type(self).__name__} of {self.net.name}"
+        return f"{type(self).__name__} of {self._about['network']}"
 
     def _export_replies(self, **options: Any) -> Iterator[tuple[str, dict[str, Any], bytes]]:
         """Lane, arguments and answer of each question that a saved page can ask."""

@@ -33,36 +33,46 @@ class Endpoint:
 
     @property
     def worker(self) -> Worker:
-        """The worker of the widget's network."""
-        return worker_for(self._widget.net)
+        """The worker of the widget's network; where there is none, of the widget."""
+        return worker_for(self._widget._net or self._widget)
+
+    def worker_of(self, lane: str) -> Worker:
+        """Who answers a lane's questions."""
+        found = self._widget._lanes.get(lane)
+        return worker_for(self._widget) if found and found.apart else self.worker
+
+    def stop(self, *, long: bool = False) -> None:
+        """End the widget's work, or only the long one, at its next step."""
+        net = self._widget._net
+        cancel_work([self._widget] if net is None else [self._widget, net], self._widget, long=long)
 
     def close(self) -> None:
         """Say nothing from now on, and end the widget's work."""
         with self._lock:
             self._open = False
-        cancel_work(self._widget.net, self._widget)
+        self.stop()
 
     def receive(self, content: Any, buffers: Any) -> None:
         """Any thread; returns in milliseconds, never raises."""
-        lanes, net = self._widget._lanes, self._widget._net
-        message = _lanes.parse(content, buffers, self.epoch, lanes)
-        if net is None or message is None:
+        message = _lanes.parse(content, buffers, self.epoch, self._widget._lanes)
+        if not self._open or message is None:
             return
         if isinstance(message, Hello):
             self.tell("hello", view=message.view)
         elif isinstance(message, Stop):
-            cancel_work(net, self._widget, long=True)
+            self.stop(long=True)
         elif isinstance(message, Seen):
-            job = worker_for(net).pending((self.epoch, message.lane))
+            job = self.worker_of(message.lane).pending((self.epoch, message.lane))
             if job is not None:
                 job.seen()
         elif isinstance(message, Refused):
             self.tell("reply", status="error", message=message.why, ms=0.0, **_address(message))
         else:
-            self.tell("ack", **self._address(message))
+            worker, job = self.worker_of(message.lane), self._job(message)
+            self.tell("ack", waits=worker.ahead(job), **self._address(message))
             # The cell that may have run on this thread is over: the worker is to be quick.
             release_team()
-            worker_for(net).submit(self._job(message))
+            worker.submit(job)
 
     def tell(self, kind: str, blob: bytes | None = None, **content: Any) -> None:
         """Send a message from any thread; ipykernel hands it to its own sending thread."""
@@ -83,8 +93,8 @@ class Endpoint:
         Raises:
             Cancelled: a view's Stop ended it.
         """
-        lane, number = self._widget.compute_lane, int(time.time() * 1000)
-        address: dict[str, Any] = {"view": "", "seq": number, "lane": lane}
+        lane = self._widget.compute_lane
+        address: dict[str, Any] = {"view": "", "seq": _now(), "lane": lane}
         outcome = _Outcome[T]()
 
         def on_progress(done: int, total: int, left: float | None) -> None:
@@ -105,18 +115,19 @@ class Endpoint:
         job = Job(
             key=(self.epoch, lane),
             owner=self._widget,
+            title=self._title(lane),
             run=run,
             long=True,
             on_dropped=lambda: outcome.end(Cancelled()),
             on_progress=on_progress,
             on_partial=lambda blob: self._part(blob, address),
         )
-        if self.worker.inside() or self._widget._notifying():
+        if self.worker_of(lane).inside() or self._widget._notifying():
             # To wait for the worker would be to wait for oneself.
             run(job)
         else:
             release_team()
-            self.worker.submit(job)
+            self.worker_of(lane).submit(job)
         try:
             shown = None
             while not outcome.done.wait(0.05):
@@ -132,6 +143,14 @@ class Endpoint:
             raise
         return outcome.result()
 
+    def begin(self, lane: str, **args: Any) -> None:
+        """Ask a question oneself: the work goes on in the background, and all views hear of it."""
+        self.worker_of(lane).submit(self._job(Ask("", _now(), lane, args)))
+
+    def _title(self, lane: str) -> str:
+        name = type(self._widget).__name__
+        return f"{name} ({lane})" if lane else name
+
     def _address(self, ask: Ask) -> dict[str, Any]:
         # What becomes of long work concerns every view, whichever asked for it.
         return {**_address(ask), **({"all": True} if self._long(ask) else {})}
@@ -144,6 +163,7 @@ class Endpoint:
         return Job(
             key=(self.epoch, ask.lane) if long else (self.epoch, ask.view, ask.lane),
             owner=self._widget,
+            title=self._title(ask.lane),
             long=long,
             view=ask.view,
             seq=ask.seq,
@@ -175,6 +195,11 @@ class Endpoint:
             _log.debug("lane %s failed", ask.lane, exc_info=True)
         ms = (time.perf_counter() - started) * 1e3
         self.tell("reply", blob, status=status, message=message, ms=ms, **self._address(ask))
+
+
+def _now() -> int:
+    """Microseconds: the number of a question from Python, above those of an earlier kernel."""
+    return time.time_ns() // 1000
 
 
 class _Outcome(Generic[T]):

@@ -39,6 +39,8 @@ class Lane:
     """By name, the checks of its arguments."""
     long: bool
     """Its work has steps, can be stopped, and concerns all views of the widget."""
+    apart: bool = False
+    """Its work is done by the widget's own worker: it does not use the network."""
 
 
 def lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
@@ -57,6 +59,14 @@ def long_lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
     There is one such work of a kind for the whole widget: every view hears of it.
     """
     return _mark(Lane(checks, long=True))
+
+
+def apart_lane(**checks: Check) -> Callable[[Answer[W, P]], Answer[W, P]]:
+    """Declare a long lane whose work does not use the network.
+
+    The widget has a worker of its own for it, beside which the network answers other questions.
+    """
+    return _mark(Lane(checks, long=True, apart=True))
 
 
 def _mark(found: Lane) -> Callable[[Answer[W, P]], Answer[W, P]]:

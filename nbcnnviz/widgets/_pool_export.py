@@ -36,7 +36,7 @@ def answers(widget: Pooling, channels: int) -> Iterator[Answer]:
         stack = pack(*record.stack(how, record.first()))
         yield "stack", {"layer": layer, **how.args()}, stack
         yield from _scores(widget)
-    yield "code", {}, pack({"code": widget.code()}, {})
+    yield "code", {"layer": layer, **how.args()}, pack({"code": widget.code()}, {})
 
 
 def _scores(widget: Pooling) -> Iterator[Answer]:

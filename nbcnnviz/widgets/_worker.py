@@ -14,7 +14,7 @@ import math
 import threading
 import time
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,8 @@ class Job:
     """Whose work it is, so that closing a widget ends only its own."""
     run: Callable[[Job], None]
     """The work. Told that it was cancelled by `check` and its kin; answers errors itself."""
+    title: str = ""
+    """What a view is told that has to wait for it."""
     long: bool = False
     """It has steps, tells of its progress, lets short work pass and can be stopped."""
     view: str = ""
@@ -168,6 +170,12 @@ class Worker:
                     return job
             return None
 
+    def ahead(self, job: Job) -> str:
+        """The title of the long work that this long job will have to wait for, or nothing."""
+        with self._changed:
+            running = [each for each in self._running if each.long and each.key != job.key]
+            return running[0].title if job.long and running else ""
+
     def cancel(self, owner: Hashable, *, long: bool = False) -> None:
         """Stop the owner's work, waiting or running; with `long`, only the long one."""
         with self._changed:
@@ -269,15 +277,15 @@ _workers: weakref.WeakKeyDictionary[Any, Worker] = weakref.WeakKeyDictionary()
 _workers_lock = threading.RLock()
 
 
-def worker_for(net: Any) -> Worker:
-    """The one worker of a network."""
+def worker_for(thing: Any) -> Worker:
+    """The one worker of a network, or of a widget for work without its network."""
     with _workers_lock:
-        return _workers.setdefault(net, Worker())
+        return _workers.setdefault(thing, Worker())
 
 
-def cancel_work(net: Any, owner: Hashable, *, long: bool = False) -> None:
-    """Stop an owner's work, or only the long one, if there is a worker at all."""
+def cancel_work(things: Iterable[Any], owner: Hashable, *, long: bool = False) -> None:
+    """Stop an owner's work, or only the long one, where there is a worker at all."""
     with _workers_lock:
-        worker = _workers.get(net)
-    if worker is not None:
+        workers = [_workers[thing] for thing in things if thing in _workers]
+    for worker in workers:
         worker.cancel(owner, long=long)

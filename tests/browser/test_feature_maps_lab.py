@@ -415,7 +415,7 @@ def test_without_saved_state_the_snapshot_shows(lab):
 
 def test_a_cell_run_twenty_times_holds_one_widget(shown):
     nb, _ = shown
-    live = """(lambda gc, all_: [sum(isinstance(o, nv.FeatureMaps) and o._net is not None
+    live = """(lambda gc, all_: [sum(isinstance(o, nv.FeatureMaps) and o._alive
         for o in gc.get_objects()), len(all_)])(
         (lambda gc: (gc.collect(), gc)[1])(__import__('gc')),
         __import__('ipywidgets').widgets.widget._instances)"""

@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+import nbcnnviz as nv
 from nbcnnviz.widgets import _cells
 from nbcnnviz.widgets._base import NetworkWidget
 from nbcnnviz.widgets._codec import pack
-from nbcnnviz.widgets._lanes import lane, long_lane, text, whole
+from nbcnnviz.widgets._lanes import apart_lane, lane, long_lane, text, whole
 from nbcnnviz.widgets._traits import Whole, check
 from nbcnnviz.widgets._worker import Cancelled, Job
 
@@ -531,3 +532,103 @@ def test_a_picture_for_where_no_widget_runs(widget):
 
 def test_cancelled_is_no_error_of_the_user():
     assert not issubclass(Cancelled, (ValueError, RuntimeError))
+
+
+# -- work beside the network ----------------------------------------------------------------------
+
+
+class Apart(NetworkWidget):
+    """Two kinds of long work, one of them without the network."""
+
+    stem = "feature_maps"
+
+    def __init__(self, net=None):
+        self.gates = {"with": threading.Event(), "beside": threading.Event()}
+        super().__init__(net, {})
+
+    @long_lane()
+    def _lane_with(self, job):
+        return self._long(job, "with")
+
+    @apart_lane()
+    def _lane_beside(self, job):
+        return self._long(job, "beside")
+
+    @lane(number=whole())
+    def _lane_short(self, job, number):
+        return pack({"number": number}, {})
+
+    def _long(self, job, name):
+        while not self.gates[name].wait(0.01):
+            job.check()
+        return pack({"name": name}, {})
+
+    def _picture(self):
+        return np.zeros((4, 4, 3), np.uint8)
+
+    def status(self, view, lane):
+        return [r.status for r in view.replies() if r.content["lane"] == lane]
+
+
+def test_work_beside_the_network_holds_up_nobody(view_of):
+    net = nv.Network.digits()
+    widget, other = Apart(net), Apart(net)
+    view, second = view_of(widget), view_of(other)
+    view.ask("beside")
+    assert view.answer("short", number=3).meta == {"number": 3}
+    other.gates["with"].set()
+    assert second.answer("with").meta == {"name": "with"}
+    assert widget._endpoint.worker_of("beside").busy
+    # Any view's Stop ends it, and closing too.
+    view_of(widget, "another").stop()
+    assert widget._endpoint.worker_of("beside").join(1)
+    assert widget.status(view, "beside") == ["cancelled"]
+    view.ask("beside")
+    worker = widget._endpoint.worker_of("beside")
+    widget.close()
+    assert worker.join(1)
+
+
+def test_who_must_wait_is_told_for_what(view_of):
+    net = nv.Network.digits()
+    widget, other = Apart(net), Apart(net)
+    view, second = view_of(widget), view_of(other)
+
+    def acks(view):
+        return [m["waits"] for m, _ in view.customs() if m["type"] == "ack"]
+
+    view.ask("with")
+    while not widget._endpoint.worker.busy:
+        time.sleep(0.01)
+    second.ask("with")
+    second.ask("beside")
+    second.ask("short", number=1)
+    assert acks(view) == [""]
+    assert acks(second) == ["Apart (with)", "", ""]
+    widget.stop()
+    other.stop()
+    assert widget._endpoint.worker.join(2)
+
+
+def test_a_question_from_python_is_heard_by_all_views(view_of):
+    widget = Apart(nv.Network.digits())
+    widget.gates["with"].set()
+    for _ in range(2):
+        widget._endpoint.begin("with")
+        assert widget._endpoint.worker.join(5)
+    replies = [message for message, _ in view_of(widget).customs() if message["type"] == "reply"]
+    assert [(r["view"], r["all"], r["status"]) for r in replies] == [("", True, "ok")] * 2
+    assert replies[0]["seq"] < replies[1]["seq"]
+
+
+def test_a_widget_without_a_network(view_of):
+    widget = Apart()
+    view = view_of(widget)
+    assert view.answer("short", number=5).meta == {"number": 5}
+    widget.gates["with"].set()
+    assert view.answer("with").meta == {"name": "with"}
+    with pytest.raises(RuntimeError, match="has no network"):
+        widget.net  # noqa: B018
+    widget.close()
+    with pytest.raises(RuntimeError, match="is closed"):
+        widget.net  # noqa: B018

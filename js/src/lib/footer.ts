@@ -24,7 +24,7 @@ export function createFooter({ saved, stop, onError }: FooterProps, signal: Abor
   const right = span("nbc-right");
   const time = span("nbc-time", saved ? "saved page" : "");
   const work = span("nbc-work");
-  const wait = h("span", { class: "nbc-waits", "aria-live": "polite" });
+  const wait = h("span", { class: "nbc-waits", "data-role": "waits", "aria-live": "polite" });
   const full = box("nbc-fill");
   const bar = h("div", { class: "nbc-bar", role: "progressbar", "aria-label": "work" }, full);
   const halt = button({ label: "Stop", onClick: stop }, signal);
