@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .target import Target, probabilities
+from ._model import probabilities
+from .target import Target
 
 if TYPE_CHECKING:
     from .cam import Terms

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ._attr_question import takes_no_batches
 from ._embed_source import Unreadable, reason_of
-from ._model import scores
+from ._model import probabilities, scores
 from ._pace import free, is_out_of_memory
 from ._tracer import as_maps
 from .layers import Layer, cached, find, known_layers
@@ -266,12 +266,7 @@ def answers(output: Any, count: int) -> Tensor:
         logits = torch.empty(0, 1)
     if len(logits) != count:
         return torch.full((count, 2), math.nan)
-    if logits.shape[1] == 1:
-        chances = logits.sigmoid()
-    else:
-        already = (logits >= 0).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
-        chances = torch.where(already[:, None], logits, logits.softmax(1))
-    best = chances.max(1)
+    best = probabilities(logits).max(1)
     return torch.stack([best.indices.float(), best.values], 1)
 
 

@@ -39,6 +39,8 @@ class GapContributions:
     """(C,), weights * gap: what each channel adds to the score."""
     logit: float
     """What the network computed, before a softmax if it ends with one."""
+    classes: int
+    """How many there are."""
 
     @property
     def total(self) -> float:
@@ -94,6 +96,7 @@ def gap_contributions(net: Network | nn.Module, image: Any, target: Any = None) 
         bias=float(head.bias[index]),
         products=weights * head.gap,
         logit=float(head.scores[index]),
+        classes=head.scores.numel(),
     )
 
 

@@ -205,9 +205,9 @@ def _describe(output: Any) -> str:
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Softmax of (classes,), as `Network.predict` says."""
-    if len(logits) == 1:
+    """Softmax of (..., classes), as `Network.predict` says."""
+    if logits.shape[-1] == 1:
         return logits.sigmoid()
-    if bool((logits >= 0).all()) and abs(float(logits.sum()) - 1) < 1e-4:
-        return logits
-    return logits.softmax(0)
+    sums = logits.sum(-1, keepdim=True)
+    already = (logits >= 0).all(-1, keepdim=True) & ((sums - 1).abs() < 1e-4)
+    return torch.where(already, logits, logits.softmax(-1))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import layers as known
-from ._model import kind
+from ._model import kind, probabilities
 from .layers import Layer
 
 if TYPE_CHECKING:
@@ -214,14 +214,6 @@ class Target:
         )
 
 
-def probabilities(logits: Tensor) -> Tensor:
-    """Of each row (N, classes) what `Network.predict` makes of it."""
-    if logits.shape[1] == 1:
-        return logits.sigmoid()
-    already = (logits >= 0).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
-    return torch.where(already[:, None], logits, logits.softmax(1))
-
-
 def check_score(score: Any, target: Target | None = None) -> None:
     """Refuse scores that do not exist.
 
@@ -353,4 +345,4 @@ def _whole(value: Any) -> int | None:
     return int(value) if whole else None
 
 
-__all__ = ["Target", "probabilities"]
+__all__ = ["Target"]

@@ -15,6 +15,7 @@ from ._lanes import Ask, Hello, Refused, Seen, Stop
 from ._worker import Cancelled, Job, Worker, cancel_work, worker_for
 
 if TYPE_CHECKING:
+    from ..backend.network import Network
     from ._base import NetworkWidget
 
 _log = logging.getLogger("nbcnnviz")
@@ -33,13 +34,28 @@ class Endpoint:
 
     @property
     def worker(self) -> Worker:
-        """The worker of the widget's network; where there is none, of the widget."""
-        return worker_for(self._widget._net or self._widget)
+        """The worker of the widget's network; where there is none, of the widget.
+
+        Raises:
+            RuntimeError: the widget has been closed.
+        """
+        return self.worker_of("")
 
     def worker_of(self, lane: str) -> Worker:
-        """Who answers a lane's questions."""
+        """Who answers a lane's questions.
+
+        Raises:
+            RuntimeError: the widget has been closed.
+        """
+        widget = self._widget
+        if not widget._alive:
+            raise RuntimeError("this widget is closed: make a new one")
+        return self._worker(lane, widget._net)
+
+    def _worker(self, lane: str, net: Network | None) -> Worker:
         found = self._widget._lanes.get(lane)
-        return worker_for(self._widget) if found and found.apart else self.worker
+        alone = net is None or (found is not None and found.apart)
+        return worker_for(self._widget if alone else net)
 
     def stop(self, *, long: bool = False) -> None:
         """End the widget's work, or only the long one, at its next step."""
@@ -54,6 +70,8 @@ class Endpoint:
 
     def receive(self, content: Any, buffers: Any) -> None:
         """Any thread; returns in milliseconds, never raises."""
+        # Looked up once: another thread may close the widget at any moment.
+        net = self._widget._net
         message = _lanes.parse(content, buffers, self.epoch, self._widget._lanes)
         if not self._open or message is None:
             return
@@ -62,13 +80,13 @@ class Endpoint:
         elif isinstance(message, Stop):
             self.stop(long=True)
         elif isinstance(message, Seen):
-            job = self.worker_of(message.lane).pending((self.epoch, message.lane))
+            job = self._worker(message.lane, net).pending((self.epoch, message.lane))
             if job is not None:
                 job.seen()
         elif isinstance(message, Refused):
             self.tell("reply", status="error", message=message.why, ms=0.0, **_address(message))
         else:
-            worker, job = self.worker_of(message.lane), self._job(message)
+            worker, job = self._worker(message.lane, net), self._job(message)
             self.tell("ack", waits=worker.ahead(job), **self._address(message))
             # The cell that may have run on this thread is over: the worker is to be quick.
             release_team()

@@ -17,6 +17,7 @@ from ._codec import pack
 
 _PICTURES_LIMIT = 60_000
 _THUMBNAIL = 64
+_MOST_CLASSES = 2000
 
 
 @dataclass
@@ -84,6 +85,11 @@ class Inputs:
         }
         first = {"picture": self.pictures[0]} if full else {}
         return pack(meta, {"pictures": pictures, **first})
+
+
+def class_names(net: Network, count: int) -> list[str]:
+    """The labels of all classes, for a list to choose from; none where that would be endless."""
+    return [net.label(index) for index in range(count)] if count <= _MOST_CLASSES else []
 
 
 def _check_names(names: Any, count: int) -> None:

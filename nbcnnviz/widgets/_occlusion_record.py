@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..backend._model import probabilities
 from ..backend.fill import FILLS, colour_levels
 from ..backend.maps import quantise
 from ..backend.network import Network, read_labels
 from ..backend.occlusion import Sweep
-from ..backend.target import Target, probabilities
+from ..backend.target import Target
 from ._codec import pack
 from ._lanes import one_of, several, whole
 
@@ -22,7 +23,6 @@ Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
 
 _MOST_CHANNELS = 64
-_MOST_CLASSES = 2000
 MOST_PIXELS = 4096
 """The longest side that a browser may name."""
 HIDDEN = 255
@@ -70,11 +70,6 @@ def canonical(net: Network, value: Any) -> Any:
     levels = colour_levels(value, net.preprocess.channels)
     colour = [round(255 * level) for level in levels.tolist()]
     return tuple(colour * 3 if len(colour) == 1 else colour)
-
-
-def class_names(net: Network, count: int) -> list[str]:
-    """The labels of all classes, for a list to choose from; none where that would be endless."""
-    return [net.label(index) for index in range(count)] if count <= _MOST_CLASSES else []
 
 
 def half(window: Any) -> int:

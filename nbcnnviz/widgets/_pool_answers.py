@@ -9,7 +9,7 @@ from torch import Tensor
 from ..backend import pooling
 from ..backend.network import Network
 from ._codec import pack
-from ._occlusion_record import class_names
+from ._inputs import class_names
 from ._pool_record import How
 
 _BEST = 5
@@ -59,7 +59,7 @@ def gap(net: Network, x: Tensor, index: int | None) -> bytes:
     names = ("layer", "pool", "linear", "index", "label", "bias", "logit", "total", "agrees")
     meta = {name: getattr(found, name) for name in names}
     if index is None:
-        meta["names"] = class_names(net, len(net.logits(x)[0]))
+        meta["names"] = class_names(net, found.classes)
     arrays = (found.gap, found.weights, found.products)
     rows = [array.float().cpu().numpy() for array in arrays]
     return pack(meta, dict(zip(("gap", "weights", "products"), rows, strict=True)))

@@ -26,10 +26,10 @@ from . import _attribution_still
 from ._attribution_record import REDUCES, Made
 from ._attribution_work import MOST, Question, Work, a_unit, read_methods, stopped, unit_target
 from ._codec import pack
-from ._inputs import Inputs
+from ._inputs import Inputs, class_names
 from ._lanes import Check, lane, long_lane, number, one_of, optional, several, text, whole
 from ._layers import LayerWidget
-from ._occlusion_record import class_names, relabelled
+from ._occlusion_record import relabelled
 from ._traits import Choice, Setting, check
 from ._worker import Job
 

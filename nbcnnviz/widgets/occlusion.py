@@ -19,7 +19,7 @@ from ..backend.target import SCORES, Target
 from . import _occlusion_still
 from ._base import NetworkWidget
 from ._codec import pack
-from ._inputs import Inputs
+from ._inputs import Inputs, class_names
 from ._lanes import array, flag, lane, long_lane, one_of, optional, pair, several, whole
 from ._occlusion_painter import Painter
 from ._occlusion_record import (
@@ -28,7 +28,6 @@ from ._occlusion_record import (
     Painted,
     a_fill,
     canonical,
-    class_names,
     codes_of,
     half,
     mask_of,

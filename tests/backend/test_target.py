@@ -10,7 +10,8 @@ from torch import nn
 
 import nbcnnviz as nv
 from nbcnnviz.backend import _model
-from nbcnnviz.backend.target import Target, probabilities
+from nbcnnviz.backend._model import probabilities
+from nbcnnviz.backend.target import Target
 
 LABELS = [
     "tabby",

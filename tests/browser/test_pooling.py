@@ -378,8 +378,8 @@ def test_layers_that_pool_come_first_and_any_other_will_do(view):
     picker = view.root.get_by_role("combobox", name="Layer", exact=True)
     picker.click()
     options = view.root.get_by_role("option")
-    view.page.until(options.count)
-    first = [options.nth(i).inner_text().split("\n") for i in range(3)]
+    view.page.until(lambda: options.count() > 3)
+    first = [each.split("\n") for each in options.all_inner_texts()[:3]]
     assert [each[0] for each in first] == ["pool1", "pool2", "gap"]
     assert first[0][1] == "pools: max 2 x 2 / 2"
     assert first[2][1] == "pools: global avg"

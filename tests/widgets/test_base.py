@@ -632,3 +632,7 @@ def test_a_widget_without_a_network(view_of):
     widget.close()
     with pytest.raises(RuntimeError, match="is closed"):
         widget.net  # noqa: B018
+    # Work that would come too late is refused where it is asked for, not in the background.
+    for ask in (widget._save_soon, lambda: widget._endpoint.begin("beside")):
+        with pytest.raises(RuntimeError, match="is closed"):
+            ask()
