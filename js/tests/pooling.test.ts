@@ -188,7 +188,7 @@ test("what cannot be says why, and which setting is to blame", () => {
   assert.equal(said([8, 8], {}), null);
   assert.deepEqual(said([5, 5], { padding: [2, 2] }), {
     field: "padding",
-    text: "padding=2: more than half of the window (2); give at most 1",
+    text: "padding=2: more than half of window=2; give at most 1",
   });
   assert.deepEqual(said([4, 6], { window: [5, 2] }), {
     field: "window",
@@ -202,7 +202,7 @@ test("what cannot be says why, and which setting is to blame", () => {
     said([1, 1], { window: [2, 2], padding: [1, 1], dilation: [2, 2], stride: [1, 1] }),
     {
       field: "dilation",
-      text: "dilation=2: with padding=1 a window reads only padding, as the maps have 1 rows; give padding=0 or less dilation",
+      text: "dilation=2: with padding=1 a window reads only padding, as the maps have 1 row; give padding=0 or less dilation",
     },
   );
   assert.equal(said([8, 8], { stride: [0, 1] })?.text, "stride=(0, 1): give at least 1");

@@ -191,7 +191,8 @@ class _HeadTracer(PoolTracer):
             assert isinstance(tag, Linear)
             made = after(function, call, tag) if len(tags) == 1 else None
             if made is None:
-                why = f"{shown} comes after the mean, {tag.gap.title}, and is not linear"
+                mean = tag.gap.title
+                why = f"{shown} comes after the mean, {mean}, and is no linear step that is known"
                 self._tag(call.out, _Lost(why))
             elif made is tag or made.after:
                 self._tag(call.out, made)
@@ -201,7 +202,8 @@ class _HeadTracer(PoolTracer):
                 self._tag(call.out, made)
         elif function.kind == "linear" and any(call.states):
             taken = next(t for t, s in zip(call.tensors, call.states, strict=True) if s is not None)
-            why = f"{shown} takes {taken.shape[-1]} numbers that are not the mean of one map each"
+            count = taken.shape[-1]
+            why = f"{shown} takes {count} numbers, and no call makes them as means of whole maps"
             self._tag(call.out, _Lost(why))
 
     # -- the result ------------------------------------------------------------------------------
@@ -217,8 +219,12 @@ class _HeadTracer(PoolTracer):
         gap, values = tag.gap.values, tag.values
         weight = torch.eye(len(gap)).to(gap) if tag.weight is None else tag.weight.detach().clone()
         bias = torch.zeros(len(weight)).to(gap) if tag.bias is None else tag.bias.detach().clone()
-        size = (weight.abs() @ gap.abs() + bias.abs()).max()
-        if not bool(((weight @ gap + bias - values).abs() <= 1e-3 * size + 1e-30).all()):
+        if not bool(gap.isfinite().all() & values.isfinite().all()):
+            raise NoGapHeadError(
+                "net: for this image its means or scores are NaN or infinite, which are no sums of "
+                "products; nv.backend.layer_stats tells in which layer that begins"
+            )
+        if not _agrees(weight, gap, bias, values):
             raise NoGapHeadError(
                 "net: its scores differ from the linear function of global averages that its calls "
                 "seem to compute; an operation out of sight takes part"
@@ -236,3 +242,13 @@ class _HeadTracer(PoolTracer):
             bias=bias,
             scores=values,
         )
+
+
+def _agrees(weight: Tensor, gap: Tensor, bias: Tensor, values: Tensor) -> bool:
+    """Whether the linear function gives what the network computed, as far as its precision goes."""
+    # Half precision rounds after each call, some of which cancel others.
+    allowed = max(1e-3, 4 * torch.finfo(values.dtype).eps)
+    if values.dtype in (torch.float16, torch.bfloat16):
+        weight, gap, bias, values = (each.float() for each in (weight, gap, bias, values))
+    size = (weight.abs() @ gap.abs() + bias.abs()).max()
+    return bool(((weight @ gap + bias - values).abs() <= allowed * size + 1e-30).all())

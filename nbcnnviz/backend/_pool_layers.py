@@ -13,7 +13,7 @@ from . import _model, layers
 from ._pool_calls import Heard, Maps, PoolTracer
 from ._pool_compute import Pooled, compute
 from ._pool_replace import Choose, PoolWalk, Reached
-from ._pool_settings import Pooling, read_divisor, read_op, read_pair, shown
+from ._pool_settings import Pooling, read_divisor, read_flag, read_op, read_pair, shown
 from .layers import Layer
 from .maps import feature_maps
 
@@ -228,8 +228,10 @@ class Changes:
             None if stride is None else read_pair(stride, "stride"),
             None if padding is None else read_pair(padding, "padding"),
             None if dilation is None else read_pair(dilation, "dilation"),
-            None if ceil_mode is None else bool(ceil_mode),
-            None if count_include_pad is None else bool(count_include_pad),
+            None if ceil_mode is None else read_flag(ceil_mode, "ceil_mode"),
+            None
+            if count_include_pad is None
+            else read_flag(count_include_pad, "count_include_pad"),
             read_divisor(divisor_override),
         )
 
@@ -304,7 +306,7 @@ def _survey(net: Network, x: Tensor) -> tuple[PoolingLayer, ...]:
     cache = _cache(net)
     cache[layers._key(net, x.shape)] = made
     while len(cache) > _REMEMBERED:
-        cache.pop(next(iter(cache)))
+        cache.pop(next(iter(cache)), None)
     return made
 
 

@@ -7,6 +7,8 @@ import operator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+
 Pair: TypeAlias = tuple[int, int]
 """(rows, columns)"""
 
@@ -14,6 +16,8 @@ OPS = ("max", "avg", "l2", "global_avg", "global_max")
 """The ways to pool."""
 _MOST = 2**31 - 1
 """PyTorch's kernels count in 32 bits."""
+_WIDEST = 2**63 - 1
+"""Divisors have 64."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ class Pooling:
                 return f"{name}={shown(value)}: too large for PyTorch; give at most {_MOST}"
         if self.divisor_override == 0:
             return "divisor_override=0: sums cannot be divided by it; give None or another number"
-        for i, lines in enumerate(("rows", "columns")):
-            text = self._misfit(size[i], i, lines)
+        for i, line in enumerate(("row", "column")):
+            text = self._misfit(size[i], i, line)
             if text:
                 return text
         return None
@@ -109,14 +113,15 @@ class Pooling:
         if problem:
             raise ValueError(problem)
 
-    def _misfit(self, n: int, i: int, lines: str) -> str | None:
+    def _misfit(self, n: int, i: int, line: str) -> str | None:
         """What is wrong along one side of the maps."""
+        lines = f"{n} {line}" if n == 1 else f"{n} {line}s"
         window, stride = self.windows()
         k, s, p, d = window[i], stride[i], self.padding[i], self.dilation[i]
         if p > k // 2:
             return (
-                f"padding={shown(self.padding)}: more than half of the window "
-                f"({shown(window)}); give at most {k // 2}"
+                f"padding={shown(self.padding)}: more than half of window={shown(window)}; "
+                f"give at most {shown((window[0] // 2, window[1] // 2))}"
             )
         size, _ = _size(n, k, s, p, d, self.ceil_mode)
         if size < 1:
@@ -124,7 +129,7 @@ class Pooling:
                 f" with dilation={shown(self.dilation)} spans {d * (k - 1) + 1}" if d > 1 else ""
             )
             return (
-                f"window={shown(window)}{reach}: larger than the maps, {n} {lines} with {2 * p} of "
+                f"window={shown(window)}{reach}: larger than the maps, {lines} with {2 * p} of "
                 f"padding; give a window of at most {(n + 2 * p - 1) // d + 1}"
             )
         early = range(min(size, -(-p // s)))
@@ -132,7 +137,7 @@ class Pooling:
             # PyTorch returns -infinity there, and the index of some other cell or of none.
             return (
                 f"dilation={shown(self.dilation)}: with padding={shown(self.padding)} a window "
-                f"reads only padding, as the maps have {n} {lines}; give padding=0 or less dilation"
+                f"reads only padding, as the maps have {lines}; give padding=0 or less dilation"
             )
         return None
 
@@ -157,8 +162,10 @@ def _count(n: int, k: int, s: int, p: int, d: int, ceil_mode: bool) -> Arithmeti
     less = " - 1" if dropped else ""
     kind = "ceil" if ceil_mode else "floor"
     formula = f"{kind}(({n} + 2*{p} - {reach})/{s}) + 1{less} = {size}"
-    read = {o * s - p + i * d for o in range(size) for i in range(min(k, n + 2 * p))}
-    return Arithmetic(size, formula, dropped, n - len(read & set(range(n))))
+    starts = [o * s - p for o in range(size)]
+    # Only cells on the map: a window may have any number of others in its padding.
+    read = {i for a in starts for i in range(a % d if a < 0 else a, min(n, a + d * k), d)}
+    return Arithmetic(size, formula, dropped, n - len(read))
 
 
 _WHOLE = {op: Pooling(op, None, None) for op in OPS if op.startswith("global")}
@@ -202,15 +209,33 @@ def read_pair(value: Any, name: str) -> Pair:
         ) from None
 
 
+def read_flag(value: Any, name: str) -> bool:
+    """True or False.
+
+    Raises:
+        TypeError: it is neither; "no" would count as true.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}={value!r}: give True or False")
+    return bool(value)
+
+
 def read_divisor(value: Any) -> int | None:
     """A whole number, or None.
 
     Raises:
         TypeError: it is neither.
+        ValueError: PyTorch cannot hold it.
     """
-    if value is not None and type(value) is not int:
-        raise TypeError(f"divisor_override={value!r}: give a whole number or None")
-    return value
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        found = None if value is None else operator.index(value)
+    except TypeError:
+        raise TypeError(f"divisor_override={value!r}: give a whole number or None") from None
+    if found is not None and abs(found) > _WIDEST:
+        raise ValueError(f"divisor_override={found}: too large for PyTorch; give at most {_WIDEST}")
+    return found
 
 
 def read_pooling(
@@ -237,7 +262,7 @@ def read_pooling(
         size if stride is None else read_pair(stride, "stride"),
         read_pair(padding, "padding"),
         read_pair(dilation, "dilation"),
-        bool(ceil_mode),
-        bool(count_include_pad),
+        read_flag(ceil_mode, "ceil_mode"),
+        read_flag(count_include_pad, "count_include_pad"),
         read_divisor(divisor_override),
     )

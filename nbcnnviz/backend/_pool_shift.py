@@ -49,20 +49,26 @@ def shifted(x: Tensor, dy: int, dx: int, edge: str = "replicate") -> Tensor:
         edge: "replicate" repeats the edge where nothing moves in, "wrap" takes what moved out.
 
     Raises:
-        ValueError: no such edge.
+        ValueError: no such edge; fewer dimensions than two.
 
     Example:
         >>> row = torch.tensor([[1, 2, 3]])
         >>> shifted(row, 0, 1), shifted(row, 0, 1, "wrap")
         (tensor([[1, 1, 2]]), tensor([[3, 1, 2]]))
     """
-    if edge not in EDGES:
-        raise ValueError(f"edge={edge!r}: give 'replicate' or 'wrap'")
+    _check_edge(edge)
+    if x.ndim < 2:
+        raise ValueError(f"x: a tensor of {x.ndim} dimensions; give (..., H, W)")
     for dim, by in ((-2, dy), (-1, dx)):
         places = torch.arange(x.shape[dim], device=x.device) - by
         places = places.clamp(0, x.shape[dim] - 1) if edge == "replicate" else places % x.shape[dim]
         x = x.index_select(dim, places)
     return x
+
+
+def _check_edge(edge: str) -> None:
+    if edge not in EDGES:
+        raise ValueError(f"edge={edge!r}: give 'replicate' or 'wrap'")
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -116,8 +122,7 @@ def translation(
         (0.0, True)
     """
     changes = Changes.read(op, window, stride, padding, dilation, ceil_mode, None, None)
-    if edge not in EDGES:
-        raise ValueError(f"edge={edge!r}: give 'replicate' or 'wrap'")
+    _check_edge(edge)
     pairs = tuple(_pairs(shifts))
     net, name = layers.wrap(net), name_of(layer)
     x = prepared(net, image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,6 +83,8 @@ def check_maps(maps: Any) -> None:
     if maps.ndim not in (3, 4):
         hint = "; maps[None] makes a stack of one" if maps.ndim == 2 else ""
         raise ValueError(f"maps: {shape}; give (C, H, W) or (N, C, H, W){hint}")
+    if maps.layout != torch.strided:
+        raise TypeError("maps: a sparse tensor; give a dense one, maps.to_dense()")
     if not maps.numel():
         raise ValueError(f"maps: {shape} holds no values; give at least one map of one cell")
 
@@ -105,7 +108,7 @@ def pool_problem(
 
     Example:
         >>> pool_problem((5, 5), "max", window=2, padding=2)
-        'padding=2: more than half of the window (2); give at most 1'
+        'padding=2: more than half of window=2; give at most 1'
     """
     try:
         made = read_pooling(
@@ -147,9 +150,10 @@ def pool_arithmetic(
 
 
 def _size(size: Sequence[int]) -> tuple[int, int]:
-    if len(size) < 2:
-        raise ValueError(f"size={tuple(size)}: give (H, W) of the maps")
-    return int(size[-2]), int(size[-1])
+    try:
+        return operator.index(size[-2]), operator.index(size[-1])
+    except (IndexError, TypeError):
+        raise ValueError(f"size={size!r}: give (H, W) of the maps") from None
 
 
 __all__ = [

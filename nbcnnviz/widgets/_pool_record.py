@@ -36,16 +36,25 @@ class How:
 
     @classmethod
     def of(cls, own: Pooling | None, size: Pair) -> How:
-        """Where to begin: as the network pools maps of this size, or by maxima of 2 x 2."""
+        """Where to begin: as the network pools maps of this size, or by maxima of 2 x 2.
+
+        What the settings cannot say, other norms and windows of several sizes, becomes the nearest
+        that they can, with as many values.
+        """
         if own is None:
-            return cls()
-        if own.op not in OPS or own.window is None:
-            # Whole maps, or adaptive windows; those that come out as one number are global.
-            kind = "max" if own.op.endswith("max") else "avg"
-            whole = own.op.startswith("global") or own.output == (1, 1)
-            return cls(f"global_{kind}", size, size) if whole else cls(kind)
+            window = min(2, size[0]), min(2, size[1])
+            return cls(window=window, stride=window)
+        op = own.op
+        if op not in OPS:
+            op = "max" if op.endswith("max") else "avg" if op.endswith("avg") else "l2"
+        if own.output is not None:
+            # The largest stride with which windows of one size reach over the whole map.
+            (height, width), (rows, columns) = size, own.output
+            stride = max(1, height // rows), max(1, width // columns)
+            rest = height - (rows - 1) * stride[0], width - (columns - 1) * stride[1]
+            return cls(op, (max(1, rest[0]), max(1, rest[1])), stride)
         window, stride = own.windows()
-        return cls(own.op, window, stride, own.padding, own.dilation, own.ceil_mode)
+        return cls(op, window, stride, own.padding, own.dilation, own.ceil_mode)
 
     def args(self) -> dict[str, Any]:
         """As keywords of `pool`, `pool_at` and `replace_pooling`, and as JSON."""
@@ -83,7 +92,7 @@ class PoolRecord:
     version: int
     """Of the network's weights."""
     exact: Tensor
-    """(C, H, W) on the CPU, float32."""
+    """(C, H, W) on the CPU, in the network's own precision."""
     quantised: maps.Quantised
     factor: int
     statistics: maps.ChannelStatistics
@@ -91,7 +100,7 @@ class PoolRecord:
     @classmethod
     def of(cls, layer: Layer, own: PoolingLayer | None, version: int, before: Tensor) -> PoolRecord:
         """From the maps (C, H, W) that go into the pooling."""
-        exact = before.detach().to("cpu").float()
+        exact = before.detach().to("cpu")
         reduced, factor = maps.reduce_maps(exact, SIDE)
         statistics = maps.channel_statistics(exact)
         return cls(layer, own, version, exact, maps.quantise(reduced), factor, statistics)

@@ -10,6 +10,7 @@ import numpy as np
 import traitlets
 
 from ..backend import pooling
+from ..backend._pool_layers import name_of
 from ..backend._pool_settings import OPS, read_pair
 from ..backend.maps import feature_maps
 from ..backend.network import Network
@@ -18,7 +19,7 @@ from ._cache import shared
 from ._codec import pack
 from ._inputs import Inputs
 from ._lanes import Check, flag, lane, one_of, optional, pair, several, text, whole
-from ._layers import LayerWidget, facts
+from ._layers import LayerName, LayerWidget, facts
 from ._pool_record import How, PoolRecord, own_parameters, simple
 from ._traits import Choice, Flag, Setting, Whole, check
 from ._worker import Job
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from ..backend.layers import Layer
     from ..backend.pooling import Pooled, PoolingLayer
 
-_MOST = 4096
+_MOST = 65_536
 """Cells that a browser may name."""
 _AT_ONCE = 256
 _SAVED_BYTES = 150_000
@@ -50,6 +51,15 @@ _HOW: dict[str, Check] = {
 }
 
 
+class PoolName(LayerName):
+    """A layer, given by name, itself or as a pooling call; its name is what is kept."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """The name."""
+        called = isinstance(value, pooling.PoolingLayer)
+        return super().validate(obj, value.layer if called else value)
+
+
 class Pooling(LayerWidget):
     """See what pooling keeps and what it drops, and try other windows.
 
@@ -61,8 +71,8 @@ class Pooling(LayerWidget):
     Args:
         net: a `Network` or a bare `torch.nn.Module`.
         image: anything image-like (see `Network.prepare`).
-        layer: the layer to begin with, or its name; the first that pools if None. Others will do
-            too: what if the network pooled there?
+        layer: the layer or pooling call to begin with, or its name; the first that pools if None.
+            Others will do too: what if the network pooled there?
         name: what to call the image; by default its file name.
         settings: `channel`, `op`, `window`, `stride`, `padding`, `dilation`, `ceil_mode`, `theme`;
             what is not given is as the network has it.
@@ -80,6 +90,8 @@ class Pooling(LayerWidget):
 
     stem: ClassVar[str] = "pooling"
 
+    layer = PoolName()
+    """Name of the layer shown; set it to a name, a `Layer` or a pooling call."""
     channel = Whole(0)
     """The channel shown large."""
     op = Choice(OPS, "max")
@@ -102,7 +114,7 @@ class Pooling(LayerWidget):
         self,
         net: Network | nn.Module,
         image: Any,
-        layer: Layer | str | None = None,
+        layer: PoolingLayer | Layer | str | None = None,
         *,
         name: str | None = None,
         **settings: Any,
@@ -113,7 +125,8 @@ class Pooling(LayerWidget):
             raise ValueError(f"image: {len(self._inputs)} images; Pooling takes one")
         self._pools = _pooling_layers(net, self._x)
         self._following = True
-        super().__init__(net, self._x, layer, settings, _images=self._inputs.blob())
+        first = None if layer is None else name_of(layer)
+        super().__init__(net, self._x, first, settings, _images=self._inputs.blob())
         self._following = False
         self._follow(settings)
         self._save()
@@ -131,10 +144,10 @@ class Pooling(LayerWidget):
 
     def _usable(self, name: Any) -> Layer:
         # The numbers that global pooling makes of maps are no maps themselves.
-        known = name.name if hasattr(name, "name") else name
-        if isinstance(known, str) and known in self._pools:
+        known = name_of(name)
+        if known in self._pools:
             return self._pools[known].layer
-        return super()._usable(name)
+        return super()._usable(known)
 
     def _layer_list(self) -> list[dict[str, Any]]:
         pools = {name: own_parameters(own) for name, own in self._pools.items()}

@@ -149,11 +149,11 @@ def complex_pool(x: Tensor) -> Tensor:
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "activation": (
         lambda: nn.Sequential(gap(), nn.ReLU(), nn.Linear(6, 5)),
-        r"head.1 \(ReLU\) comes after the mean, head.0.0 \(AdaptiveAvgPool2d\), and is not linear",
+        r"head.1 \(ReLU\) comes after the mean, head.0.0 \(AdaptiveAvgPool2d\), and is no linear",
     ),
     "activation in place": (
         by(lambda m, x: m.fc(x.mean((2, 3)).relu_())),
-        "head/relu#1 comes after the mean, head/mean#1, and is not linear",
+        "head/relu#1 comes after the mean, head/mean#1, and is no linear step",
     ),
     "hidden layer": (
         lambda: nn.Sequential(gap(), nn.Linear(6, 8), nn.Hardswish(), nn.Linear(8, 5)),
@@ -162,11 +162,11 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "layer norm": (lambda: nn.Sequential(gap(), nn.LayerNorm(6), nn.Linear(6, 5)), "LayerNorm"),
     "no pool": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(600, 5)),
-        r"head.1 \(Linear\) takes 600 numbers that are not the mean of one map each",
+        r"head.1 \(Linear\) takes 600 numbers, and no call makes them as means of whole maps",
     ),
     "four by four": (
         lambda: nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(96, 5)),
-        "takes 96 numbers that are not the mean",
+        "takes 96 numbers, and no call makes them",
     ),
     "maximum": (
         lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(6, 5)),
@@ -319,6 +319,50 @@ def test_hidden_operations_do_not_go_unnoticed(monkeypatch):
 
     monkeypatch.setattr(_gap_head, "after", careless)
     with pytest.raises(NoGapHeadError, match="an operation out of sight takes part"):
+        gap_head(model, X)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("deep", [False, True])
+def test_networks_in_other_precisions(dtype, deep):
+    """Their rounding is no hidden operation; a hidden one is still seen."""
+    fc = [nn.Linear(64, 32), nn.Linear(32, 5)] if deep else [nn.Linear(64, 5)]
+    for seed in range(8):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), gap(), *fc)
+        for layer in fc:
+            layer.reset_parameters()
+        model = model.to(dtype).eval()
+        head = gap_head(model, X)
+        exact = torch.eye(64, dtype=torch.float64)
+        for layer in fc:
+            exact = layer.weight.detach().double() @ exact
+        error, size = (head.weight.double() - exact).abs().max(), exact.abs().max()
+        assert error <= 4 * torch.finfo(dtype).eps * size
+        with torch.no_grad():
+            assert torch.equal(head.scores, model(X.to(dtype))[0])
+        assert gap_contributions(model, X, seed % 5).agrees
+
+
+def test_hidden_operations_are_seen_in_half_precision_too(monkeypatch):
+    model = seeded(lambda: Model(nn.Sequential(gap(), nn.Linear(6, 5)))).bfloat16()
+    real = _gap_head.after
+
+    def careless(function: Any, call: Any, tag: Any) -> Any:
+        made = real(function, call, tag)
+        return made.scaled(torch.full((5,), 1.5)) if function.name == "linear" else made
+
+    monkeypatch.setattr(_gap_head, "after", careless)
+    with pytest.raises(NoGapHeadError, match="an operation out of sight takes part"):
+        gap_head(model, X)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_called_so(value):
+    model = seeded(lambda: Model(nn.Sequential(gap(), nn.Linear(6, 5))))
+    with torch.no_grad():
+        model.conv.bias[2] = value
+    with pytest.raises(NoGapHeadError, match="for this image its means or scores are NaN or inf"):
         gap_head(model, X)
 
 

@@ -364,7 +364,7 @@ def test_cells_that_no_window_reads():
         ({"stride": 2**40}, "too large for PyTorch"),
         ({"dilation": 0}, "dilation=0: give at least 1"),
         ({"padding": -1}, "padding=-1: give at least 0"),
-        ({"padding": 2}, r"padding=2: more than half of the window \(2\); give at most 1"),
+        ({"padding": 2}, "padding=2: more than half of window=2; give at most 1"),
         ({"window": 3, "padding": 2}, "give at most 1"),
         ({"window": 6}, r"window=6: larger than the maps, 5 rows with 0 of padding; give a .* 5"),
         ({"window": (5, 7)}, r"window=\(5, 7\): larger than the maps, 6 columns"),
@@ -374,6 +374,18 @@ def test_cells_that_no_window_reads():
         ),
         ({"divisor_override": 0}, "divisor_override=0: sums cannot be divided by it"),
         ({"divisor_override": 1.5}, "divisor_override=1.5: give a whole number or None"),
+        ({"divisor_override": True}, "divisor_override=True: give a whole number or None"),
+        ({"divisor_override": 2**63}, "divisor_override=9.*: too large for PyTorch; give at most"),
+        ({"ceil_mode": "no"}, "ceil_mode='no': give True or False"),
+        ({"ceil_mode": 1}, "ceil_mode=1: give True or False"),
+        (
+            {"window": (3, 2), "padding": 2},
+            r"padding=2: more than half of window=\(3, 2\); give at most 1$",
+        ),
+        (
+            {"window": (4, 2), "padding": (2, 2)},
+            r"padding=2: more than half of window=\(4, 2\); give at most \(2, 1\)$",
+        ),
     ],
 )
 def test_senseless_arguments_are_explained_and_refused(options, words):
@@ -382,6 +394,25 @@ def test_senseless_arguments_are_explained_and_refused(options, words):
     with pytest.raises((ValueError, TypeError), match=words) as error:
         pool(torch.zeros(1, 5, 6), **({"op": "avg"} | options))
     assert str(error.value) == problem
+
+
+def test_how_padding_counts_is_a_flag():
+    for wrong in ("no", 0, None):
+        with pytest.raises(TypeError, match=r"count_include_pad=.*: give True or False"):
+            pool(torch.zeros(1, 4, 4), "avg", count_include_pad=wrong)
+
+
+def test_one_row_is_one_row():
+    assert pool_problem((1, 9)) == (
+        "window=2: larger than the maps, 1 row with 0 of padding; give a window of at most 1"
+    )
+
+
+def test_windows_that_are_mostly_padding_are_counted_at_once():
+    """Which cells are read is a matter of the map, not of the window."""
+    window = 2**30
+    one, _ = pool_arithmetic((5, 5), "max", window, 2, window // 2)
+    assert (one.size, one.unread) == (3, 0)
 
 
 def test_following_the_advice_helps():
@@ -422,6 +453,7 @@ def test_a_window_that_reads_only_padding_is_refused():
         (torch.zeros(1, 4, 4, dtype=torch.uint8), TypeError, "torch.uint8"),
         (torch.zeros(1, 4, 4, dtype=torch.bool), TypeError, "torch.bool"),
         (torch.zeros(1, 4, 4, dtype=torch.complex64), TypeError, "torch.complex64"),
+        (torch.zeros(1, 4, 4).to_sparse(), TypeError, r"a sparse tensor; .* maps.to_dense\(\)"),
         (torch.zeros(4, 4), ValueError, r"maps: 4 x 4; give .* maps\[None\] makes a stack"),
         (torch.zeros(1, 1, 1, 4, 4), ValueError, "maps: 1 x 1 x 1 x 4 x 4"),
         (torch.zeros(()), ValueError, "maps: a single number"),
@@ -439,8 +471,9 @@ def test_what_is_no_stack_of_maps_is_refused(maps, kind, words):
 def test_problems_of_empty_maps_and_missing_sizes():
     assert pool_problem((0, 4)) == "maps: 0 x 4 holds no values; give maps of at least 1 x 1"
     assert pool_problem((0, 4), "global_avg") is not None
-    with pytest.raises(ValueError, match=r"size=\(3,\): give \(H, W\)"):
-        pool_arithmetic((3,))
+    for wrong in ((3,), 5, "ab", (2.5, 3)):
+        with pytest.raises(ValueError, match=r"size=.*: give \(H, W\) of the maps"):
+            pool_arithmetic(wrong)
     with pytest.raises(ValueError, match="padding=2: more than half"):
         pool_arithmetic((5, 5), "max", 2, padding=2)
 
@@ -449,6 +482,8 @@ def test_the_integers_of_numpy_and_torch_will_do():
     maps = torch.rand(1, 6, 6, generator=torch.Generator().manual_seed(0))
     made = pool(maps, "max", np.int64(3), torch.tensor(2), [np.uint8(1), 0])
     assert torch.equal(made.values, F.max_pool2d(maps, 3, 2, (1, 0)))
+    made = pool(maps, "avg", ceil_mode=np.bool_(True), divisor_override=np.int64(3))
+    assert torch.equal(made.values, F.avg_pool2d(maps, 2, ceil_mode=True, divisor_override=3))
 
 
 @pytest.mark.parametrize(

@@ -626,7 +626,7 @@ MISFITS: dict[str, tuple[Callable[[], nn.Module], str, dict[str, Any], str]] = {
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Flatten()),
         "1",
         {"padding": 2},
-        r"^padding=2: more than half of the window \(2\); give at most 1$",
+        r"^padding=2: more than half of window=2; give at most 1$",
     ),
     "window too large": (
         lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.MaxPool2d(2), nn.Flatten()),

@@ -51,6 +51,11 @@ def test_shifts_cell_by_cell(shape, dy, dx, edge):
         assert torch.equal(made, x.roll((dy, dx), (1, 2)))
 
 
+def test_a_row_of_numbers_is_no_picture():
+    with pytest.raises(ValueError, match=r"x: a tensor of 1 dimensions; give \(\.\.\., H, W\)"):
+        shifted(torch.arange(3), 0, 1)
+
+
 @pytest.mark.parametrize("edge", ["replicate", "wrap"])
 def test_distances_are_those_of_two_passes(edge):
     model = seeded(Model)

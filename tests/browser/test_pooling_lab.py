@@ -144,7 +144,7 @@ def test_sliders_are_answered_at_once_and_known_to_python(resnet):
     # What cannot be is explained beside the slider to blame.
     nb.execute("w.padding = 3")
     field = view.root.locator("[data-field=padding]")
-    nb.until(lambda: "more than half of the window" in field.inner_text(), "it is explained")
+    nb.until(lambda: "more than half of window=" in field.inner_text(), "it is explained")
     view.button("as the network does").click()
     nb.until(lambda: "64 x 56 x 56" in view.role("shapes").inner_text())
     nb.until(lambda: nb.value("[w.op, w.window, w.stride, w.padding]") == ["max", 3, 2, 1])

@@ -111,6 +111,74 @@ def test_without_pooling_calls_it_asks_what_if(image):
     assert not unpack(widget._pool)[0]["pools"]
 
 
+def test_a_pooling_call_will_do_for_a_layer(net, image):
+    first, second, last = backend.pooling_layers(net, image)
+    widget = nv.Pooling(net, image, second)
+    assert widget.layer == "/avg_pool2d#1" and widget.op == "avg"
+    widget.layer = last
+    assert widget.layer == "/mean#1" and widget.op == "global_avg"
+    widget.layer = first.layer
+    assert widget.layer == "pool" and widget.op == "max"
+
+
+class Other(nn.Module):
+    """A pooling call of any kind."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.conv, self.step = nn.Conv2d(3, 4, 1), step
+
+    def forward(self, x):
+        return self.step(self.conv(x)).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (lambda x: F.adaptive_avg_pool2d(x, (4, 24)), ("avg", (6, 1), (6, 1))),
+        (lambda x: F.adaptive_max_pool2d(x, 5), ("max", 8, 4)),
+        (lambda x: F.lp_pool2d(x, 3.0, 4, 2), ("l2", 4, 2)),
+        (lambda x: F.fractional_max_pool2d(x, 3, 8), ("max", 3, 3)),
+        (lambda x: F.adaptive_avg_pool2d(x, 30), ("avg", 1, 1)),
+    ],
+)
+def test_what_settings_cannot_say_begins_with_the_nearest(step, expected, image):
+    """With as many values, so that what follows still fits."""
+    net = network(Other(step))
+    widget = nv.Pooling(net, image)
+    assert settings(widget)[:3] == expected
+    size = step(torch.zeros(1, 4, 24, 24)).shape[2:]
+    if max(size) <= 24:
+        assert widget.result.values.shape[1:] == size
+    if widget._pools[widget.layer].window == (6, 1):  # windows of one size are the same pooling
+        exact = backend.feature_maps(net, image, widget.layer)
+        torch.testing.assert_close(widget.result.values, exact)
+
+
+def test_maps_of_one_row_and_maps_that_are_very_wide():
+    net = nv.Network(Other(nn.Identity()))
+    wide = torch.rand(1, 3, 2, 5000, generator=torch.Generator().manual_seed(0))
+    widget = nv.Pooling(net, wide, "/mean#1")
+    assert settings(widget)[:2] == ("global_avg", (2, 5000))
+    torch.testing.assert_close(widget.result.values, net.logits(wide)[0][:, None, None])
+    row = nv.Pooling(net, wide[:, :, :1, :40], "conv")
+    assert settings(row)[:3] == ("max", (1, 2), (1, 2))
+    assert row.result.values.shape == (4, 1, 20)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_the_result_is_in_the_networks_own_precision(dtype, image, view_of):
+    torch.manual_seed(0)
+    net = network(Small().to(dtype))
+    widget = nv.Pooling(net, image, op="avg")
+    same = backend.pool_at(net, image, "pool", "avg")
+    assert widget.result.values.dtype == dtype
+    assert torch.equal(widget.result.values, same.values)
+    sent = view_of(widget).answer("channel", layer="pool", channel=1).arrays["map"]
+    assert np.array_equal(sent, backend.pool_input(net, image, "pool")[1].float())
+    assert widget._png() and widget.figure().axes
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -119,10 +187,10 @@ def test_without_pooling_calls_it_asks_what_if(image):
         ({"layer": 3}, TypeError, r"layer=3"),
         ({"channel": 6}, ValueError, r"channel=6: pool has channels 0 to 5"),
         ({"op": "median"}, ValueError, r"op='median': expected one of 'max', 'avg'"),
-        ({"window": 0}, ValueError, r"window=0: give 1 to 4096 cells"),
+        ({"window": 0}, ValueError, r"window=0: give 1 to 65536 cells"),
         ({"window": (2, 2, 2)}, ValueError, r"window=\(2, 2, 2\): give a whole number, or two"),
         ({"stride": 0.5}, ValueError, r"stride=0.5: give a whole number"),
-        ({"padding": -1}, ValueError, r"padding=-1: give 0 to 4096 cells"),
+        ({"padding": -1}, ValueError, r"padding=-1: give 0 to 65536 cells"),
         ({"dilation": True}, ValueError, r"dilation=True: give a whole number"),
         ({"ceil_mode": "no"}, ValueError, r"ceil_mode='no': expected a boolean"),
         ({"kernel_size": 3}, TypeError, r"no argument 'kernel_size'.*window"),
@@ -171,7 +239,7 @@ def test_settings_of_the_browser_are_checked(widget, view):
 
 def test_what_cannot_be_pooled_is_said_and_nothing_breaks(widget, view):
     widget.padding = 7
-    with pytest.raises(ValueError, match="padding=7: more than half of the window"):
+    with pytest.raises(ValueError, match="padding=7: more than half of window=3"):
         _ = widget.result
     assert "padding=7: more than half" in widget._summary()
     assert widget._png() and widget.figure().axes
@@ -270,6 +338,36 @@ def test_networks_without_gap_say_so(image, view_of):
     view = view_of(nv.Pooling(network(Flat(), 16), image))
     reply = view.answer("gap", index=None)
     assert reply.status == "error" and reply.content["message"]
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), -float("inf"), 0.0, 2.5, 1e38, -3e38]
+)
+def test_odd_maps_are_shown_and_pooled_as_pytorch_does(value, image, view_of):
+    model = Small()
+    with torch.no_grad():
+        # One channel of nothing but this value, and its pictures; the others as they are.
+        model.conv.weight[0] = 0
+        model.conv.bias[0] = value
+    net = network(model)
+    widget = nv.Pooling(net, image)
+    view = view_of(widget)
+    before = backend.pool_input(net, image, "pool")
+    for op in ("max", "avg", "l2", "global_avg", "global_max"):
+        widget.op = op
+        expected = backend.pool_at(net, image, "pool", op).values
+        assert torch.equal(widget.result.values.nan_to_num(7), expected.nan_to_num(7))
+        reply = view.answer("stack", layer="pool", channels=[0, 1], **{**HOW, "op": op})
+        assert reply.status == "ok" and reply.arrays["codes"].shape[0] == 2
+        assert 1000 < len(widget._png()) <= 80_000
+    sent = view.answer("channel", layer="pool", channel=0).arrays["map"]
+    np.testing.assert_array_equal(sent, before[0])
+    for lane, args in (("push", HOW), ("shift", {**HOW, "dy": 0, "dx": 1})):
+        reply = view.answer(lane, layer="pool", **args)
+        assert reply.status == "ok"
+        json.dumps(reply.meta, allow_nan=False)
+    reply = view.answer("gap", index=None)
+    assert reply.status == "ok" or "NaN or infinite" in reply.content["message"]
 
 
 def test_lane_shift_is_the_backends(view, net, image):

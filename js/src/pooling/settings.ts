@@ -1,6 +1,8 @@
 // What a pooling does: its parameters, whether they fit a map, how many values come out. The twin of
 // nbcnnviz/backend/_pool_settings.py, in the same words.
 
+import { plural } from "../lib/format.ts";
+
 /** (rows, columns) */
 export type Pair = readonly [number, number];
 
@@ -91,18 +93,17 @@ export function problem(size: Pair, how: How): Problem | null {
   for (const i of [0, 1] as const) {
     const n = size[i];
     const [k, s, p, d] = FIELDS.map((field) => how[field][i]) as [number, number, number, number];
-    const half = k >> 1;
-    if (p > half) {
-      const words = `more than half of the window (${shown(how.window)}); give at most ${half}`;
-      return bad("padding", words);
+    if (p > k >> 1) {
+      const most = shown([how.window[0] >> 1, how.window[1] >> 1]);
+      return bad("padding", `more than half of window=${shown(how.window)}; give at most ${most}`);
     }
-    const lines = i === 0 ? "rows" : "columns";
+    const lines = plural(n, i === 0 ? "row" : "column");
     const [fitting] = fit(n, k, s, p, d, how.ceil_mode);
     if (fitting < 1) {
       const reach = d > 1 ? ` with dilation=${shown(how.dilation)} spans ${d * (k - 1) + 1}` : "";
       const most = Math.floor((n + 2 * p - 1) / d) + 1;
       const text =
-        `window=${shown(how.window)}${reach}: larger than the maps, ${n} ${lines} with ` +
+        `window=${shown(how.window)}${reach}: larger than the maps, ${lines} with ` +
         `${2 * p} of padding; give a window of at most ${most}`;
       return { field: "window", text };
     }
@@ -113,7 +114,7 @@ export function problem(size: Pair, how: How): Problem | null {
       // PyTorch returns -infinity there, and the index of some other cell or of none.
       const words =
         `with padding=${shown(how.padding)} a window reads only padding, as the maps have ` +
-        `${n} ${lines}; give padding=0 or less dilation`;
+        `${lines}; give padding=0 or less dilation`;
       return bad("dilation", words);
     }
   }
