@@ -80,7 +80,10 @@ def smoothgrad(
 def integrated_gradients(ask: Question, *, steps: int = 50, baseline: Any = "mean") -> Attribution:
     """(x - b) times the mean of the gradients on the way from b to x, by Gauss and Legendre."""
     check_count("steps", steps)
-    start = filled(ask.net, ask.x, baseline)
+    try:
+        start = filled(ask.net, ask.x, baseline)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace("fill", "baseline", 1)) from None
     path = ask.x - start
     places, weights = _gauss_legendre(steps)
     run = ask.run(graph=False)
@@ -114,10 +117,7 @@ def _gradient_at(ask: Question, batch: Tensor) -> Tensor:
 
 
 def _seeds(generator: torch.Generator | None, count: int) -> list[int]:
-    if generator is None:
-        generator = torch.Generator("cpu").manual_seed(0)
-    if not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: a {kind(generator)}; give a torch.Generator")
+    generator = read_generator(generator)
     most = 2**62
     drawn = torch.randint(most, (count,), generator=generator, device=generator.device)
     return [int(seed) for seed in drawn.tolist()]
@@ -137,6 +137,19 @@ def _gauss_legendre(steps: int) -> tuple[Any, Any]:
     turned = {i: (i - steps // 2) % 2**digits for i in range(steps)}
     order = sorted(turned, key=lambda i: int(f"{turned[i]:0{digits}b}"[::-1], 2))
     return (1 + places[order]) / 2, weights[order] / 2
+
+
+def read_generator(generator: Any) -> torch.Generator:
+    """Where random numbers come from; for None always the same ones.
+
+    Raises:
+        TypeError: it is no generator.
+    """
+    if generator is None:
+        return torch.Generator("cpu").manual_seed(0)
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: a {kind(generator)}; give a torch.Generator")
+    return generator
 
 
 def check_count(name: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ._attr_pass import Pass, backward, forward, single_unit
 from ._attr_result import Attribution, on_cpu
+from ._model import kind
 from ._walk import first_tensor
 from .layers import Layer
 from .rules import BackwardRule, read_smooth
@@ -164,7 +166,7 @@ class Question:
     def answer(self, run: Pass, values: Tensor, **more: Any) -> Attribution:
         """The attribution, of a pass of the image itself."""
         logits = None if run.logits is None else on_cpu(run.logits[0])
-        return Attribution(
+        found = Attribution(
             values=on_cpu(values),
             method=self.method,
             target=self.target,
@@ -176,6 +178,7 @@ class Question:
             options=self.options,
             **more,
         )
+        return replace(found, notes=(*found.notes, _no_numbers(found))) if found.missing else found
 
     def alone(self) -> bool:
         """Whether images must be run one at a time; if so, a note says why."""
@@ -183,6 +186,28 @@ class Question:
         if why:
             self.note(f"One sample at a time, since {why}.")
         return bool(why)
+
+
+def _no_numbers(found: Attribution) -> str:
+    if found.missing == found.values.numel():
+        return (
+            "Every value is NaN or infinite, and so is the score or its gradient; "
+            "nv.backend.layer_stats tells in which layer that begins."
+        )
+    return (
+        f"{found.missing} of {found.values.numel()} values are NaN or infinite, as the gradient "
+        "is there; the range is that of the others."
+    )
+
+
+def check_progress(on_progress: Any) -> None:
+    """Refuse what cannot be called.
+
+    Raises:
+        TypeError: it is neither None nor a function.
+    """
+    if on_progress is not None and not callable(on_progress):
+        raise TypeError(f"on_progress: a {kind(on_progress)} cannot be called; give a function")
 
 
 def scores_of(run: Pass) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -83,15 +84,24 @@ class Attribution:
         """Whether all samples were done."""
         return self.done == self.total
 
+    @cached_property
+    def missing(self) -> int:
+        """How many values are NaN or infinite."""
+        return int((~torch.isfinite(self.values)).sum())
+
     @property
     def minimum(self) -> float:
-        """The smallest value."""
-        return float(self.values.min())
+        """The smallest value that is a number; NaN where none is."""
+        return float(self._numbers.min()) if self._numbers.numel() else math.nan
 
     @property
     def maximum(self) -> float:
-        """The largest value."""
-        return float(self.values.max())
+        """The largest value that is a number; NaN where none is."""
+        return float(self._numbers.max()) if self._numbers.numel() else math.nan
+
+    @property
+    def _numbers(self) -> Tensor:
+        return self.values[torch.isfinite(self.values)] if self.missing else self.values
 
     @property
     def positive(self) -> bool:

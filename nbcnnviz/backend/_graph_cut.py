@@ -57,7 +57,8 @@ def _surprise(picture: Doubles, seeds: Bools) -> Doubles:
     from sklearn.mixture import GaussianMixture
 
     known = picture[seeds]
-    # More components than colours would make the fit complain.
+    # The fit takes two samples at least, and no more components than there are colours.
+    known = known.repeat(2, 0) if len(known) == 1 else known
     components = max(1, min(_COMPONENTS, len(np.unique(known, axis=0))))
     model = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(known)
     flat = picture.reshape(-1, picture.shape[2])

@@ -114,10 +114,10 @@ def saliency_mask(
 def _heat(attribution: Any, reduce: str) -> Any:
     if isinstance(attribution, Attribution):
         heat = attribution.heat(reduce).numpy()
-    elif isinstance(attribution, Tensor | np.ndarray):
-        heat = np.asarray(
-            attribution.detach().cpu() if isinstance(attribution, Tensor) else attribution
-        )
+    elif isinstance(attribution, Tensor):
+        heat = attribution.detach().cpu().double().numpy()  # NumPy has no bfloat16
+    elif isinstance(attribution, np.ndarray) and attribution.dtype.kind in "biuf":
+        heat = attribution
     else:
         raise TypeError(f"attribution: a {kind(attribution)}; give an Attribution or a map (H, W)")
     if heat.ndim != 2 or not heat.size:

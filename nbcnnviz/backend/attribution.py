@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from . import _attr_pixels as pixels
 from . import cam as cams
-from ._attr_question import Passes, Progress, Question
+from ._attr_question import Passes, Progress, Question, check_progress
 from ._attr_result import Attribution, Completeness
 from ._model import kind
 from .layers import Layer, known_layers, wrap
@@ -160,8 +160,8 @@ def attribute(
         target: what is explained, see `Target.of`: a class, the difference of two classes, a unit
             of a layer, a function of the scores; None: the predicted class. Of a channel's
             maximum the one position where it lies.
-        layer: of CAM methods: whose maps are weighted; None: the last layer with maps. With
-            `unit`: where that is.
+        layer: of CAM methods: whose maps are weighted; None: the last layer with maps, of a unit
+            the last one before it. With `unit`: where that is.
         unit: a unit of `layer` instead of a target: a channel (the total of its map), (channel,
             "max") or (channel, (y, x)). Pixel methods only.
         score: "logit", or "probability": which of a class's scores is explained.
@@ -230,8 +230,7 @@ class Explainer:
         """See the function `attribute`."""
         way = find_method(method)
         _check_options(way, options)
-        if on_progress is not None and not callable(on_progress):
-            raise TypeError(f"on_progress: a {kind(on_progress)} cannot be called; give a function")
+        check_progress(on_progress)
         aim = read(_read_unit(unit, target, layer, way), self.net.labels)
         check_score(score, aim)
         with (
@@ -265,11 +264,11 @@ class Explainer:
                 )
             return None, [], []
         known = known_layers(self.net, self.x)
+        unit = aim.find_layer(known) if aim.needs_layer else None
         place: Layer | None = None
         notes: list[str] = []
         if way.is_cam:
-            place, notes = cams.place_of(self.net, self.x, way.name, known, layer)
-        unit = aim.find_layer(known) if aim.needs_layer else None
+            place, notes = cams.place_of(way.name, known, layer, unit)
         watched = [one for one in (place, unit) if one is not None]
         return place, list({one.name: one for one in watched}.values()), notes
 
@@ -308,10 +307,15 @@ def attribute_all(
         >>> [[each.target.name for each in row] for row in both]
         [['3', '8'], ['3', '8']]
     """
+    for name, value in (("methods", methods), ("targets", targets)):
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise TypeError(f"{name}: a {kind(value)}; give a list, such as [{value!r}]")
+    check_progress(on_progress)
+    ways = [find_method(method) for method in methods]
     explainer = Explainer(net, image)
     made: list[list[Attribution]] = []
     total = len(methods) * len(targets)
-    for way in map(find_method, methods):
+    for way in ways:
         made.append([])
         for target in targets:
             where = layer if way.is_cam else None

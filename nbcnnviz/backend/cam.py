@@ -160,8 +160,10 @@ def _maps_and_gradient(ask: Question, run: Pass, keep: bool = False) -> tuple[Te
 
 
 def _weighted(ask: Question, run: Pass, terms: Terms, relu: bool) -> Attribution:
+    if not isinstance(relu, bool):
+        raise TypeError(f"relu={relu!r}: give True or False")
     coarse = terms.map.clamp(min=0) if relu else terms.map
-    if relu and not bool((coarse > 0).any()):
+    if relu and bool((coarse <= 0).all()):
         ask.note(f"No positive evidence: nothing in these maps speaks for {ask.target.name}.")
     return ask.answer(run, _upsampled(coarse, ask.x), coarse=coarse, terms=terms)
 
@@ -176,12 +178,18 @@ def _upsampled(coarse: Tensor, x: Tensor) -> Tensor:
 
 
 def place_of(
-    net: Network, x: Tensor, method: str, known: Sequence[Layer], layer: Layer | str | None
+    method: str, known: Sequence[Layer], layer: Layer | str | None, unit: Layer | None
 ) -> tuple[Layer | None, list[str]]:
     """The layer whose maps are weighted, and what to say of the choice; None: the method finds it.
 
+    Args:
+        method: its name.
+        known: all layers, in the order in which they run.
+        layer: what was asked for, if anything.
+        unit: whose unit is explained: what runs after it has no part in that.
+
     Raises:
-        ValueError: no such layer, or one without maps.
+        ValueError: no such layer, or one without maps; none before the unit's.
     """
     if layer is not None:
         found = find(known, layer)
@@ -193,8 +201,24 @@ def place_of(
         return found, []
     if method == "cam":
         return None, []
-    found = last_maps(known)
-    return found, [f"The layer is {found.name!r}, the last one with maps."]
+    if unit is None:
+        found = last_maps(known)
+        return found, [f"The layer is {found.name!r}, the last one with maps."]
+    before = _before(known, unit)
+    if not any(one.spatial for one in before):
+        raise ValueError(
+            f"target: {unit.name!r} is the first layer with maps, and {method} weights those of an "
+            "earlier one; choose a unit of a later layer"
+        )
+    found = last_maps(before)
+    return found, [f"The layer is {found.name!r}, the last one with maps before {unit.name!r}."]
+
+
+def _before(known: Sequence[Layer], unit: Layer) -> list[Layer]:
+    """The layers that run before one, which are no part of it."""
+    names = [one.name for one in known]
+    inside = (f"{unit.name}.", f"{unit.name}/")
+    return [one for one in known[: names.index(unit.name)] if not one.name.startswith(inside)]
 
 
 def last_maps(known: Sequence[Layer]) -> Layer:

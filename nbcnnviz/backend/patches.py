@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence, Sized
+import numbers
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ._attr_pixels import check_count
-from ._attr_question import Progress, takes_no_batches
+from ._attr_question import Progress, check_progress, takes_no_batches
 from ._attr_result import on_cpu
 from ._model import kind
 from ._pace import free, is_out_of_memory
@@ -123,17 +124,19 @@ def top_patches(
     """
     net, name = wrap(net), name_of(layer)
     check_count("k", k)
+    if isinstance(channel, bool) or not isinstance(channel, numbers.Integral):
+        raise TypeError(f"channel={channel!r}: give a whole number")
     if reconstruct is not None and reconstruct not in RECONSTRUCTIONS:
         raise ValueError(f"reconstruct={reconstruct!r}: choose one of {list(RECONSTRUCTIONS)}")
-    if on_progress is not None and not callable(on_progress):
-        raise TypeError(f"on_progress: a {kind(on_progress)} cannot be called; give a function")
-    search = _Search(net, name, channel, int(k), _count(images))
+    check_progress(on_progress)
+    check_images(images)
+    search = _Search(net, name, int(channel), int(k), _count(images))
     with torch.inference_mode(False), torch.no_grad():
         complete = search.run(_each(images), on_progress)
     if not search.seen:
         raise ValueError("images: there are none")
     patches, notes = search.patches(reconstruct)
-    return TopPatches(name, channel, patches, search.seen, complete, reconstruct, notes)
+    return TopPatches(name, int(channel), patches, search.seen, complete, reconstruct, notes)
 
 
 class _Search:
@@ -244,6 +247,21 @@ class _Search:
         return tuple(made), tuple(notes)
 
 
+def check_images(images: Any) -> None:
+    """Refuse what holds no images, or is a single one.
+
+    Raises:
+        TypeError, ValueError: it is no collection; it is one picture (H, W, 3).
+    """
+    many = isinstance(images, Iterable) or hasattr(images, "__getitem__")
+    if isinstance(images, str | bytes | Mapping) or not many:
+        raise TypeError(f"images: a {kind(images)}; give several images, or a data set")
+    shape = tuple(getattr(images, "shape", ()))
+    if isinstance(images, np.ndarray) and len(shape) == 3 and shape[2] in (3, 4):
+        size = " x ".join(map(str, shape))
+        raise ValueError(f"images: {size} is one picture; give several, such as [image]")
+
+
 def _count(images: Any) -> int:
     """How many there are; 0 if that is not known."""
     # A loader's length is that in batches.
@@ -253,10 +271,6 @@ def _count(images: Any) -> int:
 
 def _each(images: Any) -> Iterator[Any]:
     """One image after another, of data sets without their labels, of batches row by row."""
-    if isinstance(images, str | bytes) or not (
-        isinstance(images, Iterable) or hasattr(images, "__getitem__")
-    ):
-        raise TypeError(f"images: a {kind(images)}; give several images, or a data set")
     # A data set ends by its length; iterating over it might not.
     indexed = hasattr(images, "__len__") and hasattr(images, "__getitem__")
     for item in (images[i] for i in range(len(images))) if indexed else images:

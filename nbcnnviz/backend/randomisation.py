@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from . import _model
-from ._attr_pixels import check_count
-from ._attr_question import Progress
-from ._model import kind
+from ._attr_pixels import check_count, read_generator
+from ._attr_question import Progress, check_progress
 from ._shadow import shadow
 from ._walk import named_modules
 from .attribution import attribute, find_method
@@ -48,6 +47,7 @@ def weight_randomisation(
     method: str,
     target: Any = None,
     layer: Layer | str | None = None,
+    score: str = "logit",
     cascading: bool = True,
     most: int | None = None,
     generator: torch.Generator | None = None,
@@ -67,7 +67,7 @@ def weight_randomisation(
         image: anything image-like, see `Network.prepare`.
         method: one of `METHODS`.
         target: see `attribute`; the class predicted by the network as it is, for None.
-        layer: see `attribute`.
+        layer, score: see `attribute`.
         cascading: False: each layer alone, the others as they are.
         most: at most so many of the layers, spread evenly; None: all.
         generator: where the weights come from; None: always the same.
@@ -87,14 +87,14 @@ def weight_randomisation(
     find_method(method)
     if most is not None:
         check_count("most", most)
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: a {kind(generator)}; give a torch.Generator")
-    original = attribute(net, image, method, target, layer, **options)
+    check_progress(on_progress)
+    generator = read_generator(generator)
+    original = attribute(net, image, method, target, layer, score=score, **options)
     where = layer if layer is not None or method == "cam" else original.layer
     names, similar, signed = [], [], []
     total = 0
     for name, total, other in _randomised(net, image, cascading, most, generator):
-        found = attribute(other, image, method, original.target, where, **options)
+        found = attribute(other, image, method, original.target, where, score=score, **options)
         names.append(name)
         similar.append(_rank_correlation(original.values.abs(), found.values.abs()))
         signed.append(_rank_correlation(original.values, found.values))
@@ -113,14 +113,12 @@ def _randomised(
     image: Any,
     cascading: bool,
     most: int | None,
-    generator: torch.Generator | None,
+    generator: torch.Generator,
 ) -> Iterator[tuple[str, int, Network]]:
     """A layer, how many there are, and the network with that layer's weights replaced.
 
     The same network each time: what it was before is over.
     """
-    if generator is None:
-        generator = torch.Generator("cpu").manual_seed(0)
     if _model.is_scripted(net.model):
         raise NoWeightsError("net: TorchScript runs a part of it, whose weights stay as they are")
     groups = _groups(net, image)

@@ -239,7 +239,7 @@ def read_smooth(names: Any) -> frozenset[str]:
     if not isinstance(names, Collection):
         raise TypeError(f'as_relu={names!r}: give names of activations, or "all"')
     for name in names:
-        if name not in SMOOTH:
+        if not isinstance(name, str) or name not in SMOOTH:
             raise ValueError(f'as_relu={name!r}: choose among {sorted(SMOOTH)}, or "all"')
     return frozenset(names)
 

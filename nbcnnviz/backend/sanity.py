@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ._attr_pass import in_batches
-from ._attr_pixels import check_count
-from ._attr_question import Progress, takes_no_batches
+from ._attr_pixels import check_count, read_generator
+from ._attr_question import Progress, check_progress, takes_no_batches
 from ._attr_result import Attribution, on_cpu
 from ._model import kind
 from .attribution import Explainer
@@ -97,8 +97,9 @@ def deletion_curve(
         >>> curve.scores.shape, 0 <= curve.auc <= 1
         (torch.Size([9]), True)
     """
-    run = _CurveRun(net, image, attribution, target, steps, fill, score, reduce)
-    return run.curve("deletion", on_progress)
+    return _curve(
+        *("deletion", net, image, attribution, target, steps, fill, score, reduce, on_progress)
+    )
 
 
 def insertion_curve(
@@ -131,67 +132,65 @@ def insertion_curve(
         >>> insertion_curve(net, image, found, steps=4).kind
         'insertion'
     """
-    run = _CurveRun(net, image, attribution, target, steps, fill, score, reduce)
-    return run.curve("insertion", on_progress)
+    return _curve(
+        *("insertion", net, image, attribution, target, steps, fill, score, reduce, on_progress)
+    )
 
 
-class _CurveRun:
-    """The images of a curve, and what the network says to them."""
+def _curve(
+    kind: str,
+    net: Network | nn.Module,
+    image: Any,
+    attribution: Any,
+    target: Any,
+    steps: int,
+    fill: Any,
+    score: str,
+    reduce: str,
+    on_progress: Progress | None,
+) -> Curve:
+    """Both curves: they differ in what comes first, the image or what hides it."""
+    net = wrap(net)
+    check_count("steps", steps)
+    check_progress(on_progress)
+    with torch.inference_mode(False), torch.no_grad():
+        x = net.prepare(image)
+        hidden = filled(net, x, fill)
+    aim = _aim(net, x, attribution, target, score)
+    rank = _rank(attribution, reduce, (int(x.shape[2]), int(x.shape[3]))).to(x.device)
+    before, after = (x, hidden) if kind == "deletion" else (hidden, x)
+    count = rank.numel()
+    ends = torch.linspace(0, count, min(int(steps), count) + 1, device="cpu").round().long()
+    scores = torch.full((len(ends),), torch.nan, device="cpu")
 
-    def __init__(
-        self,
-        net: Network | nn.Module,
-        image: Any,
-        attribution: Any,
-        target: Any,
-        steps: int,
-        fill: Any,
-        score: str,
-        reduce: str,
-    ) -> None:
-        self.net = wrap(net)
-        check_count("steps", steps)
+    def some(chosen: range) -> None:
+        limits = ends[chosen.start : chosen.stop].to(x.device)
+        changed = rank < limits[:, None, None, None]
         with torch.inference_mode(False), torch.no_grad():
-            self.x = self.net.prepare(image)
-            self.fill = filled(self.net, self.x, fill)
-        if target is None and isinstance(attribution, Attribution):
-            target = attribution.target
-        aim = read(target, self.net.labels)
-        if aim.needs_layer:
-            raise ValueError(
-                f"target={aim.name!r}: the curves are of class scores; give a class as target"
-            )
-        check_score(score, aim)
-        self.target = aim.resolve(self.net.logits(self.x)[0], self.net.labels)
-        self.score = score
-        self.steps = min(int(steps), self.x.shape[2] * self.x.shape[3])
-        self.order = _order(attribution, reduce, (int(self.x.shape[2]), int(self.x.shape[3])))
+            logits = net.logits(torch.where(changed, after, before))
+            part = aim.scores(logits.float(), score)
+        scores[chosen.start : chosen.stop] = on_cpu(part)
 
-    def curve(self, kind: str, on_progress: Progress | None) -> Curve:
-        count = len(self.order)
-        ends = torch.linspace(0, count, self.steps + 1, device="cpu").round().long()
-        before, after = (self.x, self.fill) if kind == "deletion" else (self.fill, self.x)
-        scores = torch.full((len(ends),), torch.nan, device="cpu")
-        rank = torch.empty_like(self.order)
-        rank[self.order] = torch.arange(count, device="cpu")
-        rank = rank.reshape(self.x.shape[2:]).to(self.x.device)
-
-        def some(chosen: range) -> None:
-            limits = ends[chosen.start : chosen.stop].to(self.x.device)
-            done = rank < limits[:, None, None, None]
-            with torch.inference_mode(False), torch.no_grad():
-                logits = self.net.logits(torch.where(done, after, before))
-                part = self.target.scores(logits.float(), self.score)
-            scores[chosen.start : chosen.stop] = on_cpu(part)
-
-        alone = bool(takes_no_batches(self.net, self.x))
-        done = in_batches(len(ends), count, self.x.device, some, on_progress, alone)
-        fractions = ends[:done] / count
-        return Curve(kind, self.target, self.score, fractions, scores[:done], done == len(ends))
+    alone = bool(takes_no_batches(net, x))
+    done = in_batches(len(ends), count, x.device, some, on_progress, alone)
+    return Curve(kind, aim, score, ends[:done] / count, scores[:done], done == len(ends))
 
 
-def _order(attribution: Any, reduce: str, size: tuple[int, int]) -> Tensor:
-    """Pixels by number, the most salient first; of equals the upper left one."""
+def _aim(net: Network, x: Tensor, attribution: Any, target: Any, score: str) -> Target:
+    """What the scores of a curve are of."""
+    if target is None and isinstance(attribution, Attribution):
+        target = attribution.target
+    aim = read(target, net.labels)
+    if aim.needs_layer:
+        raise ValueError(
+            f"target={aim.name!r}: the curves are of class scores; give a class as target"
+        )
+    check_score(score, aim)
+    return aim.resolve(net.logits(x)[0], net.labels)
+
+
+def _rank(attribution: Any, reduce: str, size: tuple[int, int]) -> Tensor:
+    """(H, W), the place of each pixel: 0 for the most salient; of equals the upper left first."""
     if isinstance(attribution, Attribution):
         heat = attribution.heat(reduce)
     elif isinstance(attribution, Tensor | np.ndarray):
@@ -206,7 +205,10 @@ def _order(attribution: Any, reduce: str, size: tuple[int, int]) -> Tensor:
         )
     if not bool(torch.isfinite(heat).all()):
         raise ValueError("attribution: it holds NaN or infinite values, which have no rank")
-    return heat.flatten().argsort(descending=True, stable=True)
+    order = heat.flatten().argsort(descending=True, stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device="cpu")
+    return rank.reshape(size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,8 +260,9 @@ def sanity_checks(
     """
     if not isinstance(attribution, Attribution):
         raise TypeError(f"attribution: a {kind(attribution)}; give what `attribute` returned")
-    net = wrap(net)
-    own = torch.Generator("cpu").manual_seed(0) if generator is None else generator
+    check_count("steps", steps)
+    check_progress(on_progress)
+    net, own = wrap(net), read_generator(generator)
     chance = torch.rand(attribution.size, generator=own, device=own.device)
     progress = _Progress(4 * (int(steps) + 1), on_progress)
     notes: list[str] = []
@@ -284,19 +287,33 @@ def sanity_checks(
     randomisation = None
     if not progress.stopped:
         try:
-            randomisation = weight_randomisation(
-                *(net, image, attribution.method, attribution.target),
-                layer=None if attribution.method == "cam" else attribution.layer,
-                most=most,
-                generator=own,
-                on_progress=progress,
-                **attribution.options,
-            )
+            randomisation = _randomised(net, image, attribution, most, own, progress)
         except NoWeightsError as error:
             notes.append(f"No randomised weights: {error}.")
     deletion, insertion, deletion_chance, insertion_chance = curves
     return Sanity(
         *(deletion, insertion, deletion_chance, insertion_chance), randomisation, tuple(notes)
+    )
+
+
+def _randomised(
+    net: Network,
+    image: Any,
+    attribution: Attribution,
+    most: int | None,
+    generator: torch.Generator,
+    on_progress: Progress,
+) -> Randomisation:
+    # Both maps that are compared get the same noise, so the generator of noise is left out.
+    options = {name: v for name, v in attribution.options.items() if name != "generator"}
+    return weight_randomisation(
+        *(net, image, attribution.method, attribution.target),
+        layer=None if attribution.method == "cam" else attribution.layer,
+        score="logit" if attribution.score_name == "activation" else attribution.score_name,
+        most=most,
+        generator=generator,
+        on_progress=on_progress,
+        **options,
     )
 
 

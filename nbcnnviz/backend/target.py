@@ -339,7 +339,9 @@ def _whole(value: Any) -> int | None:
     """Python's, NumPy's and PyTorch's whole numbers."""
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_floating_point():
         value = value.item()
-    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 and value.dtype.kind in "iu":
+    # An array of one number; a dtype of PyTorch's has no kind.
+    kind_of = getattr(getattr(value, "dtype", None), "kind", None)
+    if kind_of in ("i", "u") and getattr(value, "ndim", 1) == 0:
         return int(value)
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return int(value) if whole else None

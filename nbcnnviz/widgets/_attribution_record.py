@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..backend import maps
+from ..backend._saliency_mask import SaliencyMask
 from ..backend.attribution import METHODS, Attribution
 from ..backend.network import Network
 from ..backend.patches import TopPatches
@@ -39,14 +40,18 @@ class Made:
     seconds: float
 
     @classmethod
-    def of(cls, method: str, make: Any) -> Made:
+    def of(cls, method: str, make: Callable[[], Attribution]) -> Made:
         """Run it; its error becomes part of the answer, for the other methods go on."""
         begin = time.perf_counter()
-        found, error = None, ""
+        found: Attribution | None = None
+        error = ""
         try:
             found = make()
         except (ValueError, TypeError) as wrong:
             error = str(wrong)
+        if found is not None and found.missing == found.values.numel():
+            # Nothing to see, which is to be said in its place.
+            error, found = found.notes[-1], None
         return cls(method, found, error, time.perf_counter() - begin)
 
     def meta(self) -> dict[str, Any]:
@@ -185,6 +190,14 @@ def switches_blob(found: Sequence[Switches]) -> bytes:
             "weight": torch.cat([torch.zeros(0), *values]).numpy(),
         },
     )
+
+
+def mask_blob(made: SaliencyMask) -> bytes:
+    """The answer of lane "mask": what a threshold keeps, and a box (top, left, height, width)."""
+    top, left, bottom, right = made.box or (0, 0, 0, 0)
+    box = None if made.box is None else [top, left, bottom - top, right - left]
+    meta = {"coverage": made.coverage, "box": box, "pieces": made.pieces}
+    return pack(meta, {"mask": made.mask.to(torch.uint8).numpy()})
 
 
 def evidence_blob(method: str, found: Sanity) -> bytes:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
+from ..backend._saliency_mask import SaliencyMask, saliency_mask
 from ..backend.attribution import METHODS, Attribution, Explainer
 from ..backend.network import Network
-from ..backend.target import Target
+from ..backend.sanity import Sanity, sanity_checks
+from ..backend.target import REDUCTIONS, Target
 from ._attribution_record import Made
 from ._worker import Cancelled, Job
 
@@ -86,6 +90,15 @@ class Work:
             on_progress=on_progress,
         )
 
+    def evidence(self, question: Question, method: str, reduce: str, job: Job) -> Sanity:
+        """Curves and randomised weights for one method's answer."""
+        found = self.attribute(question, method)
+        return sanity_checks(
+            *(self.explainer.net, self.explainer.x, found),
+            reduce="abs" if reduce == "signed" else reduce,
+            on_progress=lambda done, total: stopped(job.progress, done, total),
+        )
+
     def terms(self, target: Target) -> Attribution | None:
         """The CAM with its terms; None for a network that has none."""
         try:
@@ -126,7 +139,7 @@ def read_methods(value: Any) -> tuple[str, ...]:
     if not isinstance(names, list | tuple) or not 1 <= len(names) <= MOST:
         raise ValueError(f"methods={value!r}: give 1 to {MOST} of {known}")
     for each in names:
-        if each not in METHODS:
+        if not isinstance(each, str) or each not in METHODS:
             raise ValueError(f"methods: {each!r} is none; choose from {known}")
     return tuple(dict.fromkeys(names))
 
@@ -145,11 +158,12 @@ def a_unit(value: Any) -> tuple[Any, ...] | None:
     if value is None:
         return None
     parts = list(value) if isinstance(value, list | tuple) else [value]
-    if len(parts) == 2 and isinstance(parts[1], list | tuple):
+    if len(parts) == 2 and isinstance(parts[1], list | tuple | np.ndarray):
         parts = [parts[0], *parts[1]]
     parts = parts if len(parts) > 1 else [*parts, "total"]
+    parts = [int(part) if _is_whole(part) else part for part in parts]
     numbers = [part for part in parts if type(part) is int]
-    words = [part for part in parts[1:] if part in ("total", "max")]
+    words = [part for part in parts[1:] if isinstance(part, str) and part in REDUCTIONS]
     if (len(parts), len(numbers), len(words)) not in ((2, 1, 1), (3, 3, 0)):
         raise TypeError(
             f'unit={value!r}: give a channel, (channel, "max") or (channel, (y, x)), or None'
@@ -157,6 +171,38 @@ def a_unit(value: Any) -> tuple[Any, ...] | None:
     if min(numbers) < 0:
         raise ValueError(f"unit={value!r}: numbers begin at 0")
     return tuple(parts)
+
+
+def a_share(value: Any) -> float:
+    """A share of the picture.
+
+    Raises:
+        ValueError: it is none.
+    """
+    share = float(value) if isinstance(value, Real) and not isinstance(value, bool) else -1.0
+    if not 0 <= share <= 1:
+        raise ValueError(f"share={value!r}: give a share of the picture, 0 to 1")
+    return share
+
+
+def segment(made: Sequence[Made], method: str, share: float, reduce: str) -> SaliencyMask:
+    """The most salient share of the picture, in large pieces, by one of the methods shown.
+
+    Raises:
+        ValueError: it is not among them, or could not be computed.
+    """
+    share = a_share(share)
+    one = next((one for one in made if one.method == method), None)
+    if one is None:
+        names = ", ".join(each.method for each in made)
+        raise ValueError(f"method={method!r}: not shown; choose from {names}")
+    if one.found is None:
+        raise ValueError(f"method={method!r}: there is no map; {one.error}")
+    return saliency_mask(one.found, 1 - share, reduce=reduce)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def stopped(report: Callable[..., None], *args: Any) -> bool:

@@ -10,21 +10,30 @@ import numpy as np
 import torch
 import traitlets
 
-from ..backend import sanity
 from ..backend._masks import read_mask
-from ..backend._saliency_mask import saliency_mask
+from ..backend._saliency_mask import SaliencyMask
 from ..backend.attribution import METHODS
 from ..backend.attribution import Attribution as Found
 from ..backend.cam import last_maps
 from ..backend.maps import feature_maps
 from ..backend.network import Network
-from ..backend.patches import top_patches
+from ..backend.patches import check_images, top_patches
 from ..backend.switches import pool_switches
 from ..backend.target import SCORES, Target
+from . import _attribution_export, _attribution_still
 from . import _attribution_record as records
-from . import _attribution_still
 from ._attribution_record import REDUCES, Made
-from ._attribution_work import MOST, Question, Work, a_unit, read_methods, stopped, unit_target
+from ._attribution_work import (
+    MOST,
+    Question,
+    Work,
+    a_share,
+    a_unit,
+    read_methods,
+    segment,
+    stopped,
+    unit_target,
+)
 from ._codec import pack
 from ._inputs import Inputs, class_names
 from ._lanes import Check, lane, long_lane, number, one_of, optional, several, text, whole
@@ -125,6 +134,8 @@ class Attribution(LayerWidget):
         self._inputs = Inputs.prepare(net, image, None if name is None else [name])
         if len(self._inputs) > 1:
             raise ValueError(f"image: {len(self._inputs)} images; Attribution takes one")
+        if images is not None:
+            check_images(images)
         self._work = Work(net, self._x)
         self._logits = net.logits(self._x)[0].float().cpu()
         self._data = images
@@ -176,21 +187,23 @@ class Attribution(LayerWidget):
     def _find_unit(self, unit: tuple[Any, ...] | None) -> None:
         if unit is not None:
             try:
-                Target.of(self.net, unit_target(self.layer, unit)).find_layer(self.layers)
+                self._as_target(unit_target(self.layer, unit))
             except ValueError as error:
                 raise ValueError(str(error).replace("target", "unit", 1)) from None
 
     @check("share")
     def _valid_share(self, value: Any) -> float:
-        try:
-            share: float = number(0, 1)(value)
-        except ValueError:
-            raise ValueError(f"share={value!r}: give a share of the picture, 0 to 1") from None
-        return share
+        return a_share(value)
 
     @check("target")
     def _valid_target(self, value: Any) -> Target:
-        return Target.of(self.net, value, self._logits)
+        return self._as_target(value)
+
+    def _as_target(self, value: Any) -> Target:
+        chosen = Target.of(self.net, value, self._logits)
+        if chosen.needs_layer:
+            chosen.find_layer(self.layers)
+        return chosen
 
     @check("mask")
     def _valid_mask(self, value: Any) -> Any:
@@ -259,14 +272,14 @@ class Attribution(LayerWidget):
     def _question(self) -> Question:
         return Question(self.methods, self.layer, self.unit, self.target, self.score)
 
-    def _blob(self, made: Sequence[Made], positive: bool = True) -> bytes:
-        return pack(*records.results(self.net, made, self._question(), positive))
+    def _blob(
+        self, made: Sequence[Made], question: Question | None = None, positive: bool = True
+    ) -> bytes:
+        question = question or self._question()
+        return pack(*records.results(self.net, made, question, positive))
 
-    def _segment(self, method: str, share: float) -> Any:
-        results = self.results
-        if method not in results:
-            raise ValueError(f"method={method!r}: not shown; choose from {', '.join(results)}")
-        made = saliency_mask(results[method], 1 - share, reduce=self.reduce)
+    def _segment(self, method: str, share: float) -> SaliencyMask:
+        made = segment(self._work.made(self._question()), method, share, self.reduce)
         self._publish(mask=made.mask.numpy())
         return made
 
@@ -276,11 +289,11 @@ class Attribution(LayerWidget):
         positive = self.reduce == "positive"
         room = records.SAVED_BYTES // (self._x.shape[2] * self._x.shape[3] * (1 + positive))
         made = self._work.made(self._question())[: max(1, room)]
-        self._publish(_results=self._blob(made, positive))
+        self._publish(_results=self._blob(made, positive=positive))
 
     def _aim_at(self, index: Any, other: Any) -> Target:
         aim = self.target if index is None else index if other is None else (index, "minus", other)
-        return Target.of(self.net, aim, self._logits)
+        return self._as_target(aim)
 
     def _asked(
         self, index: Any, other: Any, layer: str, unit: Any, score: str, methods: Any = None
@@ -288,7 +301,7 @@ class Attribution(LayerWidget):
         """What a browser asks; settings come by traits, which may be newer than the question."""
         name = self._usable(layer).name
         if unit is not None:
-            Target.of(self.net, unit_target(name, unit)).find_layer(self.layers)
+            self._as_target(unit_target(name, unit))
         aim = self._aim_at(index, other)
         return Question(tuple(methods or self.methods), name, unit, aim, score)
 
@@ -302,14 +315,10 @@ class Attribution(LayerWidget):
     @long_lane(methods=several(one_of(*METHODS), MOST), **_AIM)
     def _lane_attribute(self, job: Job, /, methods: list[str], **aim: Any) -> bytes:
         question = self._asked(methods=methods, **aim)
-
-        def blob(made: Sequence[Made]) -> bytes:
-            return pack(*records.results(self.net, made, question, True))
-
-        made = self._work.explain(question, job, blob)
+        made = self._work.explain(question, job, lambda made: self._blob(made, question))
         if question == self._question():
             self._save()
-        return blob(made)
+        return self._blob(made, question)
 
     @lane(index=optional(whole()), other=optional(whole()), layer=text())
     def _lane_terms(self, job: Job, /, index: Any, other: Any, layer: str) -> bytes:
@@ -331,25 +340,13 @@ class Attribution(LayerWidget):
 
     @long_lane(method=one_of(*METHODS), **_AIM)
     def _lane_evidence(self, job: Job, /, method: str, **aim: Any) -> bytes:
-        found = self._work.attribute(self._asked(**aim), method)
-        made = sanity.sanity_checks(
-            *(self.net, self._x, found),
-            reduce="abs" if self.reduce == "signed" else self.reduce,
-            on_progress=lambda done, total: stopped(job.progress, done, total),
-        )
+        made = self._work.evidence(self._asked(**aim), method, self.reduce, job)
         job.check()
         return records.evidence_blob(method, made)
 
     @lane(method=one_of(*METHODS), share=number(0, 1))
     def _lane_mask(self, job: Job, /, method: str, share: float) -> bytes:
-        made = self._segment(method, share)
-        box = made.box
-        meta = {
-            "coverage": made.coverage,
-            "box": None if box is None else [*box[:2], box[2] - box[0], box[3] - box[1]],
-            "pieces": made.pieces,
-        }
-        return pack(meta, {"mask": made.mask.numpy().astype(np.uint8)})
+        return records.mask_blob(self._segment(method, share))
 
     @long_lane(layer=text(), channel=whole())
     def _lane_patches(self, job: Job, /, layer: str, channel: int) -> bytes:
@@ -393,8 +390,4 @@ class Attribution(LayerWidget):
         """Answers for a saved page: the methods shown, and CAM as a sum where it is one."""
         if options:
             raise TypeError(f"save_html has no option {next(iter(options))!r}")
-        yield "attribute", {}, self._blob(self._work.made(self._question()))
-        terms = self._work.terms(self.target)
-        if terms is not None:
-            yield "terms", {}, records.terms_blob(terms)
-        yield "code", {}, pack({"code": self._code()}, {})
+        yield from _attribution_export.answers(self)

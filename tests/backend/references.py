@@ -155,9 +155,9 @@ def alexnet() -> nn.Module:
     return initialised(model)
 
 
-def vgg11() -> nn.Module:
+def vgg16() -> nn.Module:
     with torch.device("meta"):
-        model = zoo.vgg11(init_weights=False)
+        model = zoo.vgg16(init_weights=False)
     model.features.to_empty(device="cpu")
     return initialised(model)
 
@@ -172,7 +172,7 @@ def initialised(model: nn.Module) -> nn.Module:
 
 ARCHITECTURES = {
     "AlexNet": Architecture(narrow(alexnet, 36, 96), "features.10"),
-    "VGG-11": Architecture(narrow(vgg11, 2 * 49, 64), "features.18"),
+    "VGG-16": Architecture(narrow(vgg16, 2 * 49, 64), "features.28"),
     "ResNet-18": Architecture(torchvision("resnet18", 64), "layer4", gap="fc", at=AVERAGED),
     "DenseNet-121": Architecture(
         torchvision("densenet121", 64), "features.norm5", gap="classifier"

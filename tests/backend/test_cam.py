@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import doctest
-from typing import Any
 
 import pytest
 import torch
+from attribution_nets import net_of, seeded
 from captum import attr as captum
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,26 +18,14 @@ from torch.nn import functional as F
 from torchcam.methods import GradCAM as TorchGradCAM
 from torchcam.methods import GradCAMpp
 
-import nbcnnviz as nv
 from nbcnnviz import backend
 from nbcnnviz.backend import cam as module
 from nbcnnviz.backend import sanity
 from nbcnnviz.backend.attribution import Explainer, attribute
 from nbcnnviz.backend.cam import Terms
-from nbcnnviz.backend.network import Network
 
 AVERAGING = [name for name, each in ARCHITECTURES.items() if each.gap]
 CAMS = ("cam", "gradcam", "gradcam++", "layercam")
-
-
-def net_of(model: nn.Module, side: int = 32) -> Network:
-    return nv.Network(model.eval(), preprocess=backend.Preprocess(size=(side, side)))
-
-
-def seeded(make: Any) -> Any:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return make()
 
 
 class Plain(nn.Module):
@@ -242,7 +230,7 @@ def test_torch_cams_plus_plus_leaves_alpha_unnormalised():
 # -- which network, which layer --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["AlexNet", "VGG-11", "functional LeNet"])
+@pytest.mark.parametrize("name", ["AlexNet", "VGG-16", "functional LeNet"])
 def test_other_networks_are_refused_and_told_what_to_use(name):
     c = case(name)
     with pytest.raises(ValueError, match=r'method="cam": .*"gradcam" needs no such end'):

@@ -10,29 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attribution_nets import net_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import globals_now, photo, same, snapshot
-from references import OneReLU, Seven, case
+from references import Seven, case
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-import nbcnnviz as nv
 from nbcnnviz import backend
 from nbcnnviz.backend import patches as module
 from nbcnnviz.backend import switches
 from nbcnnviz.backend.attribution import attribute
 from nbcnnviz.backend.layers import find, known_layers
-from nbcnnviz.backend.network import Network
 from nbcnnviz.backend.patches import top_patches
 from nbcnnviz.backend.switches import pool_switches
-
-
-def net_of(make: Any = lambda: OneReLU(True), side: int = 32) -> Network:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = make()
-    return nv.Network(model.eval(), preprocess=backend.Preprocess(size=(side, side)))
 
 
 def images(count: int, seed: int = 0, side: int = 32) -> Tensor:
@@ -232,10 +224,15 @@ def test_activations_that_are_no_number_come_last():
         ({"images": []}, ValueError, "images: there are none"),
         ({"images": "folder"}, TypeError, "images: a str; give several images"),
         ({"images": 3}, TypeError, "images: a int"),
+        ({"images": {"a": 1}}, TypeError, "images: a dict; give several images"),
+        ({"images": np.asarray(photo(8, 9))}, ValueError, "images: 8 x 9 x 3 is one picture"),
         ({"layer": "conv9"}, ValueError, "there is no such layer; did you mean 'conv"),
         ({"layer": "fc"}, ValueError, "12 numbers and no maps"),
         ({"channel": 8}, ValueError, "channel=8: 'conv1' has 8 channels, 0 to 7"),
         ({"channel": -1}, ValueError, "channel=-1"),
+        ({"channel": "1"}, TypeError, "channel='1': give a whole number"),
+        ({"channel": 1.5}, TypeError, "channel=1.5: give a whole number"),
+        ({"channel": True}, TypeError, "channel=True: give a whole number"),
         ({"k": 0}, ValueError, "k=0: give a whole number of at least 1"),
         ({"reconstruct": "gradcam"}, ValueError, r"reconstruct='gradcam': choose one of \['dec"),
         ({"on_progress": 1}, TypeError, "on_progress: a int cannot be called"),

@@ -179,6 +179,21 @@ def test_a_flat_picture_and_a_flat_map():
     assert flat.coverage == 0
 
 
+def test_a_side_with_a_single_known_pixel():
+    picture = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
+    values = heat(0, 12, 10)
+    values[3, 4], values[7, 8] = 2, -1
+    found = saliency_mask(values, 1 - 1 / 120, "graph_cut", background=0, image=picture, smallest=0)
+    assert found.mask[3, 4] and not found.mask[7, 8]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int32])
+def test_maps_of_any_precision(dtype):
+    values = (heat(0) * 100).to(dtype)
+    wanted = saliency_mask(values.double().numpy())
+    assert torch.equal(saliency_mask(values).mask, wanted.mask) and wanted.mask.any()
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -188,6 +203,7 @@ def test_a_flat_picture_and_a_flat_map():
         ({"smallest": -1}, ValueError, "smallest=-1"),
         ({"background": 2}, ValueError, "background=2"),
         ({"attribution": [1, 2]}, TypeError, "attribution: a list; give an Attribution or a map"),
+        ({"attribution": np.array([["a"]])}, TypeError, "attribution: a ndarray; give an Attr"),
         ({"attribution": torch.zeros(3, 4, 5)}, ValueError, "attribution: 3 x 4 x 5; give"),
         ({"attribution": torch.full((3, 3), torch.nan)}, ValueError, "NaN or infinite"),
         ({"method": "graph_cut"}, ValueError, 'image: method="graph_cut" cuts along the edges'),

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attribution_nets import net_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import globals_now, photo, same, snapshot, tiny
-from references import OneReLU, case
+from references import case
 from torch import Tensor, nn
 
 import nbcnnviz as nv
@@ -26,13 +27,6 @@ from nbcnnviz.backend.patches import top_patches
 from nbcnnviz.backend.randomisation import weight_randomisation
 from nbcnnviz.backend.sanity import Curve, deletion_curve, insertion_curve
 from nbcnnviz.backend.switches import pool_switches
-
-
-def net_of(make: Any = lambda: OneReLU(True), side: int = 32) -> Network:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = make()
-    return nv.Network(model.eval(), preprocess=backend.Preprocess(size=(side, side)))
 
 
 def heat(seed: int, side: int = 32) -> Tensor:
@@ -341,6 +335,39 @@ def test_the_evidence_of_a_picture():
     # The picture is better than chance.
     assert got.deletion.auc < got.deletion_by_chance.auc
     assert got.insertion.auc > got.insertion_by_chance.auc
+
+
+def test_randomised_weights_answer_the_question_of_the_picture():
+    net, image = nv.Network.digits(), nv.sample_image("digit")
+    noise = torch.Generator().manual_seed(1)
+    for method, score, options in [
+        ("gradient", "probability", {}),
+        ("smoothgrad", "logit", {"samples": 2, "generator": noise}),
+    ]:
+        found = attribute(net, image, method, "3", score=score, **options)
+        got = sanity.sanity_checks(net, image, found, steps=2, most=2).randomisation
+        options.pop("generator", None)
+        own = torch.Generator().manual_seed(0)
+        torch.rand(found.size, generator=own)  # the order by chance, which is drawn first
+        more = {"score": score, "most": 2, "generator": own, **options}
+        assert got == weight_randomisation(net, image, method, "3", **more)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"steps": "a"}, ValueError, "steps='a': give a whole number"),
+        ({"steps": None}, ValueError, "steps=None: give a whole number"),
+        ({"most": 0}, ValueError, "most=0: give a whole number"),
+        ({"generator": 3}, TypeError, "generator: a int; give a torch.Generator"),
+        ({"on_progress": 3}, TypeError, "on_progress: a int cannot be called"),
+    ],
+)
+def test_checks_that_make_no_sense(arguments, error, message):
+    net, image = nv.Network.digits(), nv.sample_image("digit")
+    found = attribute(net, image, "gradient")
+    with pytest.raises(error, match=message):
+        sanity.sanity_checks(net, image, found, **{"steps": 2, **arguments})
 
 
 def test_a_default_device_of_the_users_changes_nothing():

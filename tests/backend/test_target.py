@@ -148,6 +148,12 @@ def test_what_is_no_target(net, value, error, message):
         Target.of(net, value)
 
 
+@pytest.mark.parametrize("value", [torch.tensor(2.0), torch.tensor([1, 2]), np.float32(2)])
+def test_numbers_that_are_not_whole_name_no_class(net, value):
+    with pytest.raises(TypeError, match="names no score; give a class index"):
+        Target.of(net, value)
+
+
 def test_labels_that_nobody_gave():
     with pytest.raises(ValueError, match="has no labels; give the index"):
         Target.of(nv.Network(tiny()), "cat")

@@ -18,9 +18,12 @@ import io
 import json
 from typing import Any
 
+import hostile
 import numpy as np
 from PIL import Image
+from rows import Case
 from static_page import StaticPage, WidgetKernel
+from watch import Watch
 
 import nbcnnviz as nv
 from nbcnnviz.widgets._codec import pack, unpack
@@ -133,9 +136,11 @@ class FakeKernel:
 class AttributionPage:
     """One Attribution on a page, painted and idle (or `state`)."""
 
-    def __init__(self, page: StaticPage, kernel: Any = None, state: str | None = "idle") -> None:
+    def __init__(
+        self, page: Watch, kernel: Any = None, state: str | None = "idle", index: int = 0
+    ) -> None:
         self.page, self.kernel = page, kernel
-        self.root = page.page.locator(".nbcnnviz[data-widget=attribution]")
+        self.root = page.page.locator(".nbcnnviz[data-widget=attribution]").nth(index)
         self.stage = self.root.locator("canvas[data-role=stage]")
         self.tiles = self.root.locator(".at-tile")
         self.status = self.root.locator("[role=status]")
@@ -222,3 +227,100 @@ class AttributionPage:
         data = canvas.evaluate("canvas => canvas.toDataURL()")
         with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
             return np.asarray(image.convert("RGB")).astype(int)
+
+
+class AttributionCase(Case):
+    """Attribution of the digits network, where classes are chosen."""
+
+    stem = "attribution"
+    make = "nv.Attribution(net, digit)"
+    write, read = "target", "target.name"
+    values = ("8", "5")
+    use = """
+      const kind = round % 8, turn = round >> 3;
+      if (kind === 0) root.querySelectorAll("[data-role=scores] button")[turn % 3].click();
+      if (kind === 1) slide("threshold", 20 + (turn * 7) % 80);
+      if (kind === 2) point((turn % 10) / 10, 0.3);
+      if (kind === 3) pick("colours", ["auto", "magma", "gray"][turn % 3]);
+      if (kind === 4) pick("unit", ["max", "class", "total"][turn % 3]);
+      if (kind === 5) slide("opacity", (turn * 13) % 100);
+      if (kind === 6) pick("values", ["signed", "abs", "positive"][turn % 3]);
+      if (kind === 7) point(0.5, (turn % 10) / 10);
+    """
+
+    def widget(self) -> Attribution:
+        return Attribution(nv.Network.digits(), nv.sample_image("digit"))
+
+    def view(self, page: Watch, index: int = 0, state: str = "idle") -> AttributionPage:
+        return AttributionPage(page, None, state, index)
+
+    def shown(self, view: AttributionPage) -> list[Any]:
+        maps = view.root.locator("canvas[data-method]")
+        ends = "all => all.map(({ dataset }) => [dataset.method, dataset.min, dataset.max])"
+        return [view.headline.inner_text(), *maps.evaluate_all(ends)]
+
+    def choose(self, view: AttributionPage, value: str) -> None:
+        view.explain("explain", value)
+        view.page.until(lambda: view.root.get_attribute("data-target") == value)
+        view.fresh()
+
+    def look(self, view: AttributionPage) -> None:
+        view.root.get_by_role("checkbox", name="overlay").click()
+
+    def point(self, view: AttributionPage) -> str:
+        view.point(40, 30, size=(100, 100))
+        view.page.until(lambda: "Saliency (gradient) " in view.status.inner_text())
+        assert all(view.values())
+        return view.status.inner_text()
+
+    def beyond(self, view: AttributionPage) -> None:
+        view.explain("explain", "8")
+        view.page.until(lambda: "not saved in this file" in view.status.inner_text())
+        assert "not computed" in view.headline.inner_text()
+        view.explain("explain", "predicted class")
+        view.fresh()
+
+    def hostile(self, net: nv.Network) -> Attribution:
+        methods = ("gradient", "gradcam", "cam")
+        return Attribution(net, hostile.picture(), methods, name=hostile.STRINGS[1])
+
+    def walk(self, view: AttributionPage, widget: Attribution) -> None:
+        page = view.page
+        best = [p.label for p in widget._inputs.predictions[0]]
+        labels = view.root.locator("[data-role=scores] [data-class] > :first-child")
+        assert labels.all_text_contents() == best
+        buttons = view.root.locator("[data-role=scores] button")
+        names = buttons.evaluate_all("all => all.map((el) => el.getAttribute('aria-label'))")
+        assert names == [f"explain {label}" for label in best]
+        picture = view.root.locator("[data-role=picture]")
+        assert picture.get_attribute("aria-label").startswith(hostile.STRINGS[1])
+        # Classes: from the list, in the headline, and two of them.
+        for label, button in zip(best, buttons.all(), strict=True):
+            button.click()
+            page.until(lambda n=label: view.root.get_attribute("data-target") == n, repr(label))
+            assert view.headline.text_content().startswith(label)
+        view.button("+ class").click()
+        view.explain("minus", hostile.STRINGS[3])
+        page.until(lambda: hostile.STRINGS[3] in (view.root.get_attribute("data-target") or ""))
+        options = view.root.locator("datalist").nth(1).locator("option")
+        offered = options.evaluate_all("all => all.map((option) => option.value)")
+        assert hostile.STRINGS[3] in offered
+        # Layers: in the list, chosen, and in what is said of a method.
+        picker = view.root.get_by_role("combobox", name="Layer", exact=True)
+        picker.click()
+        names = view.root.locator("[role=option] .nbc-opt-name")
+        page.until(lambda: names.count() > len(hostile.LAYERS))
+        assert {f"layers.{name}" for name in hostile.LAYERS} <= set(names.all_text_contents())
+        view.press("Escape")
+        # Those with a slash have a test of their own, in test_attribution.py.
+        for name in [name for name in hostile.LAYERS if "/" not in name][1::4]:
+            page.set(layer=f"layers.{name}")
+            said = f"Maps of layers.{name}."
+            page.until(lambda s=said: s in view.tile("gradcam").text_content(), said)
+        # Errors of one question are a line, those of one method stand in its place.
+        for channel, string in enumerate(hostile.STRINGS[:8]):
+            widget.net.model.gate.message = string
+            view.root.get_by_role("spinbutton", name="channel").fill(str(channel % 3))
+            view.press("Enter")
+            page.until(lambda s=string: s in view.root.locator(".nbc-error").text_content(), string)
+        widget.net.model.gate.message = None

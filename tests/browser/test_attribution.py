@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pytest
+import torch
 from attribution_page import METHODS, SIZE, AttributionPage, FakeKernel, the_widget
 from test_feature_maps_access import AXE, check
+from torch import nn
 
 import nbcnnviz as nv
 from nbcnnviz.widgets._codec import pack
@@ -435,6 +438,17 @@ def test_with_the_widget_itself(static_page):
     view.button("evidence for Grad-CAM").click()
     page.until(lambda: "on what was learnt" in view.tile("gradcam").inner_text())
     assert view.root.get_attribute("data-state") == "idle"
+
+
+def test_a_layer_whose_name_holds_a_slash(static_page):
+    """Such names come from other frameworks, and look like those of functions."""
+    layers = {"block/conv": nn.Conv2d(3, 4, 3), "block/relu": nn.ReLU(), "gap": nn.AvgPool2d(14)}
+    model = nn.Sequential(OrderedDict(layers, flatten=nn.Flatten(), head=nn.Linear(4, 3)))
+    page = static_page.live(Attribution(nv.Network(model), torch.rand(3, 16, 16), ["gradcam"]))
+    view = AttributionPage(page)
+    for layer in ("block/conv", "block/relu"):
+        page.set(layer=layer)
+        page.until(lambda n=layer: f"Maps of {n}." in view.tile("gradcam").inner_text(), layer)
 
 
 # -- when something is wrong ----------------------------------------------------------------------

@@ -89,8 +89,13 @@ def test_it_explains_the_predicted_class_with_the_last_maps(widget, net, image):
         ({"methods": ["lime"]}, ValueError, r"methods: 'lime' is none; choose from gradient"),
         ({"methods": []}, ValueError, r"methods=\[\]: give 1 to 6"),
         ({"methods": 3}, ValueError, r"methods=3: give 1 to 6"),
+        ({"methods": [["cam"]]}, ValueError, r"methods: \['cam'\] is none; choose from"),
         ({"target": "dgo"}, ValueError, r"target='dgo'.*did you mean 'dog'"),
         ({"target": 9}, ValueError, r"target=9: there are 5 classes"),
+        ({"target": ("lats", 1)}, ValueError, r"target: layer='lats'.*last"),
+        ({"target": ("last", 8)}, ValueError, r"target: channel 8 of 'last'; it has 8 channels"),
+        ({"target": ("last", 1, (0, 99))}, ValueError, r"target: position \(0, 99\) in 'last'"),
+        ({"images": 3}, TypeError, r"images: a int; give several images"),
         ({"layer": "lats"}, ValueError, r"layer='lats'.*last"),
         ({"layer": "fc"}, ValueError, r"layer='fc' has no maps"),
         ({"unit": 99}, ValueError, r"unit: channel 99 of 'last'; it has 8 channels"),
@@ -149,6 +154,29 @@ def test_a_unit_is_explained_and_goes_with_its_layer(widget, net, image):
     assert widget.unit == (2, 3, 4)
     widget.layer = "last"
     assert widget.unit is None
+    widget.unit = np.int64(2), np.array([3, 4])
+    assert widget.unit == (2, 3, 4)
+    assert widget.results["gradcam"].layer == "deep"  # the last one before
+
+
+def test_a_target_that_is_not_there_is_refused_and_the_old_one_stays(widget):
+    before = widget.target
+    for target in (("lats", 1), ("last", 8), ("last", 1, (0, 99))):
+        with pytest.raises(ValueError, match="target: "):
+            widget.target = target
+    assert widget.target == before and len(widget.results) == 3
+
+
+def test_a_map_of_nan_is_an_error_in_its_place(net, image):
+    with torch.no_grad():
+        net.model.conv.weight[0] = torch.nan
+    widget = nv.Attribution(net, image, ["gradient", "gradcam"])
+    methods = unpack(widget._results)[0]["methods"]
+    assert all("Every value is NaN or infinite" in one["error"] for one in methods)
+    assert not widget.results and "Every value is NaN" in widget._summary()
+    assert widget._picture().ndim == 3
+    with pytest.raises(ValueError, match="method='gradient': there is no map; Every value"):
+        widget.segment()
 
 
 def test_lane_attribute_sends_what_was_found(view, widget, net, image):
@@ -247,6 +275,11 @@ def test_a_mask_is_handed_over(view, widget, net, image):
     other = widget.to_occlusion()
     assert np.array_equal(other.mask > 0.5, mask) and other.target == widget.target
     assert view.answer("mask", method="cam", share=0.2).status == "error"
+    with pytest.raises(ValueError, match="method='cam': not shown; choose from gradient, guided"):
+        widget.segment("cam")
+    with pytest.raises(ValueError, match=r"share=1\.5: give a share"):
+        widget.segment(share=1.5)
+    assert np.array_equal(widget.mask, mask)
     widget.mask = np.ones((24, 24))
     assert widget.mask.all()
     with pytest.raises(ValueError, match="mask"):
