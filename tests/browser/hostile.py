@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+import nbcnnviz as nv
+
 STRINGS = [
     "<script>window['__pwned']=1</script>",
     "<img src=x onerror=window['__pwned']=1>",
@@ -39,6 +46,51 @@ STRINGS = [
 ]
 
 ELEMENTS = (
-    "script, img, iframe, object, embed, a, style, link, base, meta, math, form, details, svg"
+    "script, img, iframe, object, embed, a, style, link, base, meta, math, form, svg, "
+    "details:not([class])"
 )
-"""None of these is made by a widget."""
+"""None of these is made by a widget; its own details have a class."""
+
+
+LAYERS = [name.replace(".", "·") for name in STRINGS]
+"""As the names of modules, which have no dots."""
+
+
+class Gate(nn.Module):
+    """Breaks with a given message when told to."""
+
+    message: str | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.message is not None:
+            raise RuntimeError(self.message)
+        return x
+
+
+class Attacker(nn.Module):
+    """Convolutions and poolings by turns, then global average pooling and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kinds = (lambda: nn.Conv2d(3, 3, 3, padding=1), lambda: nn.MaxPool2d(3, 1, 1))
+        self.gate = Gate()
+        layers = OrderedDict((name, kinds[i % 2]()) for i, name in enumerate(LAYERS))
+        self.layers = nn.Sequential(layers)
+        self.gap = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(3, len(STRINGS))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.gap(self.layers(self.gate(x))).flatten(1))
+
+
+def network() -> nv.Network:
+    """Its own name, those of its layers and those of its classes attack."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = type(STRINGS[0], (Attacker,), {})()
+    return nv.Network(model, labels=STRINGS)
+
+
+def picture() -> torch.Tensor:
+    """For `network()`, (3, 16, 16)."""
+    return torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(3))

@@ -12,13 +12,15 @@ import base64
 import io
 import math
 import re
-from typing import Any
+from typing import Any, ClassVar
 
+import hostile
 import numpy as np
 import torch
 from PIL import Image
-from static_page import StaticPage
+from rows import Case
 from torch import nn
+from watch import Watch
 
 import nbcnnviz as nv
 
@@ -60,9 +62,9 @@ def rigid() -> tuple[nv.Network, torch.Tensor]:
 class PoolingPage:
     """One Pooling on a page, painted and idle (or `state`)."""
 
-    def __init__(self, page: StaticPage, state: str = "idle") -> None:
+    def __init__(self, page: Watch, state: str = "idle", index: int = 0) -> None:
         self.page = page
-        self.root = page.page.locator(".nbcnnviz[data-widget=pooling]")
+        self.root = page.page.locator(".nbcnnviz[data-widget=pooling]").nth(index)
         self.stage = self.root.locator("canvas[data-role=stage]")
         self.stage.wait_for()
         page.painted(self.stage)
@@ -176,3 +178,92 @@ class PoolingPage:
         y = (top + (np.arange(rows) + 0.1) * layout["cell"]).astype(int)
         x = (left + (np.arange(columns) + 0.1) * layout["cell"]).astype(int)
         return pixels[y][:, x]
+
+
+class PoolingCase(Case):
+    """Pooling of the digits network, where layers are chosen."""
+
+    stem = "pooling"
+    make = "nv.Pooling(net, digit)"
+    write = read = "layer"
+    values = ("pool2", "conv2")
+    export: ClassVar[dict[str, Any]] = {"channels": 4}
+    use = """
+      const kind = round % 8, turn = round >> 3;
+      if (kind === 0) slide("window", 2 + turn % 3);
+      if (kind === 1) slide("channel", (turn * 5) % 16);
+      if (kind === 2) point(0.7 + 0.2 * (turn % 10) / 10, 0.3);
+      if (kind === 3) button("Step forward");
+      if (kind === 4) button(["all maps", "vector", "one channel"][turn % 3]);
+      if (kind === 5) pick("op", ["max", "avg", "l2"][turn % 3]);
+      if (kind === 6) slide("right", 1 + turn % 5);
+      if (kind === 7) model.set("layer", ["pool1", "pool2"][turn % 2]);
+    """
+
+    def widget(self) -> nv.Pooling:
+        return nv.Pooling(nv.Network.digits(), nv.sample_image("digit"))
+
+    def view(self, page: Watch, index: int = 0, state: str = "idle") -> PoolingPage:
+        return PoolingPage(page, state, index)
+
+    def shown(self, view: PoolingPage) -> list[str]:
+        facts = [view.fact(name) for name in ("shapes", "arithmetic", "numbers")]
+        op = view.root.get_by_role("combobox", name="op", exact=True).input_value()
+        return [self._picker(view).input_value(), view.slider("channel").input_value(), op, *facts]
+
+    def choose(self, view: PoolingPage, value: str) -> None:
+        self._picker(view).fill(value)
+        view.press("Enter")
+
+    def look(self, view: PoolingPage) -> None:
+        view.button("switches").click()
+
+    def point(self, view: PoolingPage) -> str:
+        view.hover("after", 3, 4)
+        view.page.until(lambda: "output (3, 4) = " in view.status.inner_text())
+        return view.status.inner_text()
+
+    def beyond(self, view: PoolingPage) -> None:
+        view.slide("channel", 9)
+        view.page.until(lambda: "not saved in this file" in view.status.inner_text())
+        assert view.root.locator(".po-stage").get_attribute("data-stale") is not None
+        view.slide("channel", 0)
+        view.page.until(lambda: view.root.locator(".po-stage[data-stale]").count() == 0)
+
+    def hostile(self, net: nv.Network) -> nv.Pooling:
+        return nv.Pooling(net, hostile.picture(), name=hostile.STRINGS[1])
+
+    def walk(self, view: PoolingPage, widget: nv.Pooling) -> None:
+        page = view.page
+        best = [p.label for p in widget._inputs.predictions[0]]
+        labels = view.root.locator("[data-role=scores] [data-class] > :first-child")
+        assert labels.all_text_contents() == best
+        assert view.root.locator(".po-photo").get_attribute("title") == hostile.STRINGS[1]
+        # Layers: in the list, and chosen.
+        self._picker(view).click()
+        names = view.root.locator("[role=option] .nbc-opt-name")
+        page.until(lambda: names.count() > len(hostile.LAYERS))
+        assert {f"layers.{name}" for name in hostile.LAYERS} <= set(names.all_text_contents())
+        view.press("Escape")
+        for name in hostile.LAYERS[1::8]:
+            page.set(layer=f"layers.{name}", op="max", window=3, stride=1, padding=1)
+            page.until(lambda n=name: f"layers.{n}," in view.stage.get_attribute("aria-label"))
+            view.wait("idle")
+        # The answers of the network, and its refusals.
+        view.button("Push through the network").click()
+        page.until(lambda: "→" in view.verdict.inner_text())
+        assert best[0] in view.verdict.text_content()
+        for stride, string in enumerate(hostile.STRINGS[:8], 2):
+            widget.net.model.gate.message = string
+            page.set(stride=stride)
+            page.until(lambda s=string: s in view.verdict.text_content(), repr(string))
+        widget.net.model.gate.message = None
+        page.set(layer="gap", op="global_avg")
+        view.button("vector").click()
+        said = view.root.locator("[data-role=sum]")
+        page.until(lambda: f"network's logit of {best[0]}:" in said.text_content())
+        options = view.root.get_by_role("combobox", name="class").locator("option")
+        assert options.all_text_contents() == best
+
+    def _picker(self, view: PoolingPage) -> Any:
+        return view.root.get_by_role("combobox", name="Layer", exact=True)
