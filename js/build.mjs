@@ -69,7 +69,13 @@ const common = {
   logLevel: "warning",
 };
 
-const shipped = { ...common, minify: true, outdir: out };
+const shipped = {
+  ...common,
+  minify: true,
+  outdir: out,
+  // Without the checks of what a programmer passes to it: that is regl's own build for production.
+  alias: { regl: "regl/dist/regl.unchecked.js" },
+};
 
 /** What widgets write often and no minifier may rename: one letter each, at the top of a bundle.
  * Of each object the members that do without it. */

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .backend.network import Network as Network
     from .samples import sample_image as sample_image
     from .widgets.attribution import Attribution as Attribution
+    from .widgets.embedding import Embedding as Embedding
     from .widgets.feature_maps import FeatureMaps as FeatureMaps
     from .widgets.occlusion import Occlusion as Occlusion
     from .widgets.pooling import Pooling as Pooling
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Attribution": ".widgets.attribution",
+    "Embedding": ".widgets.embedding",
     "FeatureMaps": ".widgets.feature_maps",
     "Network": ".backend.network",
     "Occlusion": ".widgets.occlusion",
@@ -33,6 +35,7 @@ _HOME = {
 
 __all__ = [
     "Attribution",
+    "Embedding",
     "FeatureMaps",
     "Network",
     "Occlusion",

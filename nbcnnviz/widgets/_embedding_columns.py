@@ -1,0 +1,231 @@
+"""What is known of each point of an Embedding: columns to colour by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..backend.network import Network
+from ._codec import Array, pack
+from ._embedding_given import Given
+
+NONE = 65535
+"""The code of a point without a value."""
+_MOST = 65535
+_NAMES = 5000
+_NAME_BYTES = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One value for each point, a word of a few or a number."""
+
+    key: str
+    title: str
+    data: Array
+    """(N,): uint16 codes of a category, `NONE` without one; float32 numbers, NaN without one."""
+    values: tuple[str, ...] | None = None
+    """The words of a category, by code; None for numbers."""
+
+    def meta(self) -> dict[str, Any]:
+        """As the page knows it."""
+        start = {"key": self.key, "title": self.title}
+        if self.values is not None:
+            return {**start, "kind": "category", "values": list(self.values)}
+        finite = self.data[np.isfinite(self.data)]
+        lo, hi = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 0.0)
+        return {**start, "kind": "number", "lo": lo, "hi": hi}
+
+    def texts(self) -> list[str | None]:
+        """(N,) words, None without one."""
+        words = [*(self.values or ())]
+        return [words[code] if code != NONE else None for code in self.data.tolist()]
+
+    def counts(self, indices: Array) -> list[tuple[str, int]]:
+        """The words of some points, most frequent first."""
+        words = self.values or ()
+        found = np.bincount(self.data[indices], minlength=NONE + 1)[:NONE]
+        order = np.argsort(-found, kind="stable")
+        return [(words[code], int(found[code])) for code in order if found[code]]
+
+
+def category(
+    key: str, values: Array, title: str = "", names: Mapping[Any, str] | None = None
+) -> Column:
+    """A column of words, sorted; `names`: what to call a value."""
+    called = names or {}
+    # A dictionary: sorting a million words, as np.unique does, takes seconds.
+    listed = values.tolist()
+    known = dict.fromkeys(listed)
+    missing = [v for v in known if v is None or v != v]
+    kept = [v for v in known if not (v is None or v != v)]
+    try:
+        kept.sort()
+    except TypeError:
+        kept.sort(key=str)
+    if len(kept) > _MOST:
+        raise ValueError(f"{key.replace(':', ' ')}: {len(kept)} different ones; give up to {_MOST}")
+    code = {value: number for number, value in enumerate(kept)} | dict.fromkeys(missing, NONE)
+    if any(v != v for v in missing):
+        listed = [None if v != v else v for v in listed]
+        code[None] = NONE
+    data = np.fromiter((code[value] for value in listed), np.uint16, len(listed))
+    return Column(key, title or key, data, tuple(called.get(v, str(v)) for v in kept))
+
+
+def colour_columns(given: Given, colours: Any) -> list[Column]:
+    """Those that the user gives.
+
+    Raises:
+        TypeError, ValueError: no dictionary of arrays (N,).
+    """
+    if colours is None:
+        return []
+    if not isinstance(colours, Mapping):
+        raise TypeError(f"colours={colours!r}: give a dictionary, {{name: N numbers or texts}}")
+    made = []
+    for name, values in colours.items():
+        if not isinstance(name, str):
+            raise TypeError(f"colours: the key {name!r}; give a text")
+        array = given.sized(f"colours[{name!r}]", values)
+        if array is None or array.dtype.kind not in "fiubUO":
+            what = "None" if array is None else array.dtype
+            raise TypeError(f"colours[{name!r}]: {what}; give numbers or texts")
+        key = f"colours:{name}"
+        if array.dtype.kind in "UOb":
+            made.append(category(key, array, name))
+        else:
+            numbers = np.where(np.isfinite(array), array, np.nan).astype(np.float32)
+            made.append(Column(key, name, numbers))
+    return made
+
+
+class Columns:
+    """All columns, in the page's order.
+
+    Args:
+        given: the points.
+        colours: as the user gave them.
+        net: the network, if there is one.
+        classes: how many scores it puts out, if that is known.
+    """
+
+    def __init__(self, given: Given, colours: Any, net: Network | None, classes: int) -> None:
+        self._given = given
+        self._own = colour_columns(given, colours)
+        self._labels, self._classes = (None if net is None else net.labels), classes
+        self.label: Column | None = None
+        self._answers: list[Column] = []
+        self.predictions: npt.NDArray[np.int64] | None = None
+        """(N,) classes, -1 without one."""
+        self.confidences: npt.NDArray[np.float32] | None = None
+        self.find_labels()
+
+    def all(self) -> list[Column]:
+        """Label, prediction, whether it is right, confidence, then the user's own."""
+        return [*([self.label] if self.label else []), *self._answers, *self._own]
+
+    def named(self, key: str) -> Column | None:
+        """The column of this key."""
+        return next((column for column in self.all() if column.key == key), None)
+
+    @property
+    def classes(self) -> Column | None:
+        """What a point is: its label, else what it is taken for."""
+        return self.label or self.named("prediction")
+
+    @property
+    def most(self) -> int:
+        """Bytes of a point in all columns there may ever be."""
+        answers = 8 if self._classes else 0
+        return 2 + answers + sum(column.data.itemsize for column in self._own)
+
+    def default(self) -> str:
+        """What to colour by at first."""
+        found = self.all()
+        return found[0].key if found else ""
+
+    def find_labels(self) -> None:
+        """Make the column of labels, once they are known."""
+        labels = self._given.labels()
+        if labels is None:
+            return
+        if labels.dtype.kind not in "iubUO":
+            raise TypeError(
+                f"labels: {labels.dtype}; give whole numbers or texts, and others as colours="
+            )
+        self.label = category("label", labels, names=self._label_names(labels))
+        self._raw = labels
+
+    def _label_names(self, labels: Array) -> Mapping[Any, str]:
+        called = self._given.classes or (self._labels if self._by_index(labels) else None)
+        return {} if called is None else dict(enumerate(called))
+
+    def _by_index(self, labels: Array) -> bool:
+        """Whether labels are numbers of the network's classes."""
+        known = self._given.classes
+        if labels.dtype.kind not in "iu" or not self._classes:
+            return False
+        if known and len(known) != self._classes:
+            return False
+        return bool(labels.min() >= 0 and labels.max() < self._classes)
+
+    def answer(self, answers: Array, net: Network) -> None:
+        """Make columns of classes and probabilities (N, 2), NaN where there are none."""
+        some = np.isfinite(answers).all(1)
+        self.find_labels()
+        if not some.any():
+            return
+        index = np.where(some, answers[:, 0], -1).astype(np.int64)
+        self.predictions, self.confidences = index, answers[:, 1].astype(np.float32)
+        names = {int(i): net.label(int(i)) for i in np.unique(index[some])}
+        words = np.where(some, index, -1).astype(object)
+        words[~some] = None
+        taken = category("prediction", words, names=names)
+        right = self._right(index, names)
+        self._answers = [taken]
+        if right is not None:
+            codes = np.where(some, right, NONE).astype(np.uint16)
+            self._answers.append(Column("correct", "correct", codes, ("wrong", "right")))
+        self._answers.append(Column("confidence", "confidence", self.confidences))
+
+    def _right(self, index: Array, names: Mapping[int, str]) -> Array | None:
+        """(N,) whether the prediction is the label; None if they cannot be compared."""
+        if self.label is None:
+            return None
+        if self._by_index(self._raw):
+            return np.asarray(self._raw == index)
+        if self._labels is None or not set(self.label.values or ()) <= set(self._labels):
+            return None
+        taken = [names.get(i) for i in index.tolist()]
+        pairs = zip(self.label.texts(), taken, strict=True)
+        return np.array([label == word for label, word in pairs])
+
+    def blob(self, more: Mapping[str, Any], index: Array | None = None) -> bytes:
+        """The trait `_points`; with `index` of these points only."""
+        columns = self.all()
+        meta = {
+            "total": self._given.count,
+            "sample": index is not None,
+            "names": _names(self._given),
+            "columns": [column.meta() for column in columns],
+            "default": self.default(),
+            "layer_choices": self._given.chooses,
+            "given": self._given.coordinates is not None,
+            **more,
+        }
+        part: Any = slice(None) if index is None else index
+        arrays = {f"c_{number}": column.data[part] for number, column in enumerate(columns)}
+        return pack(meta, arrays if index is None else {**arrays, "index": index.astype(np.int32)})
+
+
+def _names(given: Given) -> Sequence[str] | None:
+    """All names, if they are few and short."""
+    if not given.named or given.count > _NAMES:
+        return None
+    names = [given.name(index) for index in range(given.count)]
+    return names if sum(map(len, names)) <= _NAME_BYTES else None
