@@ -18,7 +18,7 @@ from ._moves import sliced
 from ._random import draws
 from ._rules import Call, NotDependentError
 from ._state import State, flattened
-from ._walk import Frame, Walk, first_tensor
+from ._walk import Frame, Walk, first_tensor, split_call
 from ._writes import written
 
 
@@ -267,14 +267,14 @@ class Tracer(Walk):
             self._frames[-2].memory["parts"] = True
         if leaf:
             kind = self._fold(frame, state, kind)
-        path, _, number = frame.name.partition("#")
+        path, number = split_call(frame.name)
         self._add(
             Found(
                 frame.name,
                 path,
                 kind,
                 type(frame.module).__name__,
-                int(number or 1),
+                number,
                 sum(self._parameters(frame.module).values()),
                 leaf,
                 idle,

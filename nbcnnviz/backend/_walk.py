@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -44,6 +44,26 @@ class Frame:
 def call_name(path: str, call: int) -> str:
     """ "relu", "relu#2", ..."""
     return path if call == 1 else f"{path}#{call}"
+
+
+def split_call(name: str) -> tuple[str, int]:
+    """The path and the call: `call_name` turned round."""
+    # A module's own name may hold "#" too: only a number at the end is ours.
+    path, _, number = name.rpartition("#")
+    return (path, int(number)) if path and number.isdecimal() else (name, 1)
+
+
+def module_path(name: str, known: Container[str]) -> str | None:
+    """Of the modules with these paths the one that a layer is, or whose function it is.
+
+    Example:
+        >>> module_path("block/conv#2/add#1", ["", "block/conv", "block"])
+        'block/conv'
+    """
+    # A module's own name may hold "/" too: what is known as a whole is no function.
+    called, slash, _ = name.rpartition("/")
+    inside = (called, split_call(called)[0]) if slash else ()
+    return next((p for p in (name, split_call(name)[0], *inside) if p in known), None)
 
 
 def named_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:

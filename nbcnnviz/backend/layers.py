@@ -12,6 +12,7 @@ from torch import nn
 from . import _tracer
 from ._model import modules
 from ._tracer import Found, Tracer
+from ._walk import split_call
 from .receptive_field import ReceptiveField
 
 if TYPE_CHECKING:
@@ -54,9 +55,8 @@ class Layer:
     @property
     def label(self) -> str:
         """For people: "layer1.0.relu (call 2 of 2)"."""
-        # A module's own name may hold "/" and "#" too: only a number at the end is ours.
-        path, _, number = self.name.rpartition("#")
-        text = path.strip("/") if path and number.isdigit() else self.name
+        path, _ = split_call(self.name)
+        text = self.name if path == self.name else path.strip("/")
         return f"{text} (call {self.call} of {self.calls})" if self.calls > 1 else text
 
 

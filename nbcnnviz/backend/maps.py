@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._walk import split_call
 from .layers import Layer, name_of, wrap
 from .recorder import record
 
@@ -222,8 +223,9 @@ def kernels(
         channel: which of its outputs.
         limit: at most so many kernels, the strongest.
     """
-    path = name_of(layer).partition("#")[0]
-    module = dict(wrap(net).model.named_modules()).get(path)
+    modules = dict(wrap(net).model.named_modules())
+    name = name_of(layer)
+    module = modules.get(name, modules.get(split_call(name)[0]))
     if not isinstance(module, torch.nn.Conv2d) or not 0 <= channel < module.out_channels:
         return None
     group = channel // (module.out_channels // module.groups)

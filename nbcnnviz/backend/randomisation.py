@@ -14,7 +14,7 @@ from . import _model
 from ._attr_pixels import check_count, read_generator
 from ._attr_question import Progress, check_progress
 from ._shadow import shadow
-from ._walk import named_modules
+from ._walk import module_path, named_modules
 from .attribution import attribute, find_method
 from .layers import Layer, known_layers, wrap
 from .network import Network
@@ -146,10 +146,10 @@ def _groups(net: Network, image: Any) -> list[tuple[str, list[str]]]:
 
     What only scales and shifts, as a normalisation does, goes with the layer before it.
     """
+    modules = dict(named_modules(net.model))
     order: dict[str, int] = {}
     for layer in known_layers(net, image, noops=True):
-        order.setdefault(layer.name.partition("#")[0].partition("/")[0], len(order))
-    modules = dict(named_modules(net.model))
+        order.setdefault(module_path(layer.name, modules) or "", len(order))
     held: list[tuple[int, str, str]] = []
     for path, module in modules.items():
         if any(p is not None for p in module._parameters.values()):

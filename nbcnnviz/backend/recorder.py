@@ -14,10 +14,12 @@ from torch.jit import ScriptModule
 from . import _tracer, layers
 from ._functions import Function
 from ._tracer import Found, as_maps
-from ._walk import Frame, Walk, first_tensor, named_modules
+from ._walk import Frame, Walk, first_tensor, module_path, named_modules, split_call
 from .layers import Layer, name_of, wrap
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .network import Network
 
 
@@ -77,18 +79,21 @@ class Recorder(Walk):
         super().__init__(module)
         self._last = {n.name: n.channels_last for n in names if isinstance(n, Layer)}
         self.names = [name_of(n) for n in names]
-        self.functions = any("/" in name for name in self.names)
         self._keep_graph = keep_graph
         self._stop_early = stop_early
         self._kept: dict[str, Tensor | Activation] = {}
-        paths = [name.partition("/")[0].partition("#")[0] for name in self.names]
-        self._paths = set(paths)
-        traced = not self.functions and all(isinstance(n, Layer) for n in names)
-        known = _registered(module, self._paths) if traced else None
+        quick = all(isinstance(n, Layer) for n in names) and not any("/" in n for n in self.names)
+        known = _registered(module, {split_call(n)[0] for n in self.names}) if quick else None
         self._known = known = dict(named_modules(module)) if known is None else known
-        for name, path in zip(self.names, paths, strict=True):
-            if path not in known or not name:
-                raise ValueError(f"layer={name!r}: {layers.no_such_layer(path, list(known)[1:])}")
+        self._paths: set[str] = set()
+        self.functions = False
+        for name in self.names:
+            path = module_path(name, known)
+            if path is None:
+                head = name.partition("/")[0].partition("#")[0]
+                raise ValueError(f"layer={name!r}: {layers.no_such_layer(head, list(known)[1:])}")
+            self._paths.add(path)
+            self.functions = self.functions or "/" in name[len(path) :]
 
     def modules(self) -> Iterator[tuple[str, nn.Module]]:
         for path, module in self._known.items():
@@ -156,7 +161,7 @@ class Recorder(Walk):
         """What a layer put out: a tensor, an `Activation` with `keep_graph`."""
         return self._kept[name_of(layer)]
 
-    def __enter__(self) -> Recorder:
+    def __enter__(self) -> Self:
         super().__enter__()
         return self
 

@@ -6,6 +6,7 @@ import copy
 import gc
 import threading
 import weakref
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -17,8 +18,11 @@ from torch.nn import functional as F
 
 from nbcnnviz.backend._random import Quiet
 from nbcnnviz.backend._shadow import shadow
+from nbcnnviz.backend.attribution import attribute
 from nbcnnviz.backend.layers import trace
+from nbcnnviz.backend.maps import kernels
 from nbcnnviz.backend.network import Network
+from nbcnnviz.backend.randomisation import weight_randomisation
 from nbcnnviz.backend.recorder import Activation, Recorder, record
 
 X = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -384,3 +388,36 @@ def test_own_random_numbers_have_the_right_distribution() -> None:
     assert torch.equal(by_channel.amax((2, 3)), by_channel.amin((2, 3)))
     assert float((in_place == 0).float().mean()) == pytest.approx(0.5, abs=0.01)
     assert float(noise.std()) == pytest.approx(1, abs=0.02)
+
+
+class TestNamesOfOtherFrameworks:
+    """Modules' names may hold "/" and "#", as those of layers' functions and calls do."""
+
+    NAMES = ("block/conv", "block/relu#1", "1#x/y", "#", "mean/pool#2")
+
+    @pytest.fixture
+    def net(self):
+        parts = (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.ReLU(), nn.AvgPool2d(2))
+        layers = OrderedDict(zip(self.NAMES, parts, strict=True))
+        head = {"flatten": nn.Flatten(), "fc": nn.Linear(5 * 36, 3)}
+        return Network(nn.Sequential(OrderedDict(layers, **head)))
+
+    def test_maps_are_those_of_plain_hooks(self, net):
+        assert [layer.name for layer in net.layers(X)] == [*self.NAMES, "fc"]
+        seen = {}
+        for name, module in dict(net.model.named_children()).items():
+            module.register_forward_hook(lambda m, a, out, n=name: seen.update({n: out}))
+        net.model(X)
+        for wanted in ([*self.NAMES], [layer for layer in net.layers(X) if layer.spatial]):
+            with record(net, X, wanted) as maps:
+                for name in self.NAMES:
+                    assert torch.equal(maps[name], seen[name][0].detach())
+
+    def test_attributions_kernels_and_random_weights(self, net):
+        for layer in net.layers(X)[:5]:
+            found = attribute(net, X, "gradcam", 1, layer)
+            assert found.layer == layer.name
+            convolution = layer.name in ("block/conv", "1#x/y")
+            assert (kernels(net, layer, 0) is not None) == convolution
+        found = weight_randomisation(net, X, "gradient", 1)
+        assert found.layers == ("fc", "1#x/y", "block/conv")
