@@ -318,7 +318,7 @@ class AttributionCase(Case):
             said = f"Maps of layers.{name}."
             page.until(lambda s=said: s in view.tile("gradcam").text_content(), said)
         # Errors of one question are a line, those of one method stand in its place.
-        for channel, string in enumerate(hostile.STRINGS[:8]):
+        for channel, string in enumerate(hostile.STRINGS[:8], 1):
             widget.net.model.gate.message = string
             view.root.get_by_role("spinbutton", name="channel").fill(str(channel % 3))
             view.press("Enter")

@@ -56,9 +56,9 @@ export function createClassPicker({ signal, status }: Shell, props: ClassPickerP
     autocomplete: "off",
     list: list.id,
   });
-  /** What was chosen since the field has the keyboard. */
+  /** What was chosen by the present text. */
   let chosen = "";
-  on(input, "input", () => offer(input.value), signal);
+  on(input, "input", type, signal);
   on(input, "focus", begin, signal);
   on(input, "change", choose, signal);
   on(input, "blur", show, signal);
@@ -69,6 +69,12 @@ export function createClassPicker({ signal, status }: Shell, props: ClassPickerP
     chosen = "";
     input.select();
     offer("");
+  }
+
+  /** What is typed counts, also if it was chosen before and another one elsewhere since. */
+  function type(): void {
+    chosen = "";
+    offer(input.value);
   }
 
   /** A name in full, typed or taken from the list, is chosen at once. */
