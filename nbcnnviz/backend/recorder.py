@@ -88,7 +88,7 @@ class Recorder(Walk):
         self._paths: set[str] = set()
         self.functions = False
         for name in self.names:
-            path = module_path(name, known)
+            path = module_path(name, known) if name else None
             if path is None:
                 head = name.partition("/")[0].partition("#")[0]
                 raise ValueError(f"layer={name!r}: {layers.no_such_layer(head, list(known)[1:])}")

@@ -184,6 +184,8 @@ class Embedding(EmbeddingRun):
         names = [self._usable(layer).name for layer in layers or ()]
         method = "pca" if self.method == "given" else self.method
         args = (names, method, self.perplexity, self.iterations)
+        # The map comes first: the time-lapse would take its place in the queue.
+        self._settled()
         self._at_rest()
         return self._wait(lambda job: self._run_lapse(job, *args)[0])
 

@@ -538,6 +538,14 @@ def test_more_training_is_noticed(net, pictures, view_of):
     assert any("refresh() helps" in note for note in meta["notes"])
 
 
+def test_a_time_lapse_at_once_does_not_take_the_maps_place(digits):
+    pictures, labels = digits
+    widget = nv.Embedding(nv.Network.digits(), pictures, labels, "gap", "tsne", iterations=60)
+    widget.time_lapse(["conv2", "gap"])
+    assert widget._map and widget._lapse
+    widget.close()
+
+
 def test_time_lapse_flows(widget, view):
     lapse = widget.time_lapse(["conv1", "conv2", "gap"])
     assert lapse.layers == ("conv1", "conv2", "gap") and lapse.complete
