@@ -23,7 +23,7 @@ def run(code, scope):
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    quick_start, own_module, occlusion, pooling, attribution, embedding, backend = blocks()
+    quick_start, own_module, occlusion, pooling, attribution, embedding, dream, backend = blocks()
     # The only change: weights would be downloaded.
     assert 'weights="DEFAULT"' in quick_start
     scope = {}
@@ -34,6 +34,8 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     assert scope["w"].op == "avg" and scope["w"].layer == "maxpool"
     run(embedding, scope)
     assert scope["w"].features.shape == (36, 512) and scope["w"].coordinates.shape == (36, 2)
+    run(dream, scope)
+    assert scope["w"].state == "done" and scope["w"].result.size == (512, 341)
     run(backend, scope)
     run(own_module, {})
     named = nv.Network(scope["net"].model, labels=nv.Network.demo().labels)

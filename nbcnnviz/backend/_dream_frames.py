@@ -137,6 +137,7 @@ class Frames(Iterator[DreamFrame]):
         steps: Generator[DreamFrame, None, None],
         controls: Controls,
         notes: tuple[str, ...] = (),
+        steps_in_all: int = 0,
     ) -> None:
         self._steps = steps
         self._closed = False
@@ -144,6 +145,8 @@ class Frames(Iterator[DreamFrame]):
         """Settings that may be changed between two frames, or from another thread."""
         self.notes = notes
         """What was chosen or left out, in sentences."""
+        self.steps = steps_in_all
+        """How many steps the run takes, those included that a resumed frame had done."""
 
     def __next__(self) -> DreamFrame:
         if self._closed:

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 from torch.jit import ScriptModule
 
-from . import _failure, _model
+from . import _model
 from . import layers as known
 from ._pace import is_out_of_memory
-from ._rng_guard import quiet
 from ._tracer import as_maps
 from .layers import Layer
 from .recorder import Activation, Recorder, _Enough
@@ -127,27 +126,14 @@ class Lens:
     @contextmanager
     def _lent(self, grad: bool) -> Iterator[nn.Module]:
         """As `Network.evaluating`, with a body that is kept if nothing has changed."""
-        with self.net.lock, torch.inference_mode(False):
-            body = self._current()
-            if body is None:
-                with self.net.evaluating(grad, _draws(self.net)) as body:
+        with self.net.lock:
+            kept = self._current()
+            draws = _draws(self.net) if kept is None else self._draws
+            with self.net.evaluating(grad, draws, kept) as body:
+                if kept is None:
                     _freeze(body)
-                    self._keep(body)
-                    yield body
-                return
-            device = self.net.device
-            with (
-                quiet(device, draws=self._draws),
-                torch.set_grad_enabled(grad),
-                torch.autocast(device.type, enabled=False),
-            ):
-                try:
-                    yield body
-                except Exception as error:
-                    better = _failure.explained(error, body, self.net._guess)
-                    if better is None:
-                        raise
-                    raise better from error
+                    self._keep(body, draws)
+                yield body
 
     def _current(self) -> nn.Module | None:
         """The body that was kept, if it is still the model's."""
@@ -161,7 +147,7 @@ class Lens:
         weights, buffers = self._watched
         return [w.data_ptr() for w in weights] + [b._version for b in buffers]
 
-    def _keep(self, body: nn.Module) -> None:
+    def _keep(self, body: nn.Module, draws: bool) -> None:
         model = self.net.model
         hooked = any(m._forward_hooks or m._forward_pre_hooks for m in _model.modules(body))
         weights: list[Tensor] = list(model.parameters())
@@ -173,7 +159,7 @@ class Lens:
             for t in group
         )
         if plain and not (hooked or _model.is_scripted(body)):
-            self._body, self._watched, self._draws = body, watched, _draws(self.net)
+            self._body, self._watched, self._draws = body, watched, draws
             self._facts = self._look()
 
     def _input(self, x: Tensor) -> Tensor:

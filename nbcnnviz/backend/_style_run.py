@@ -13,11 +13,12 @@ from torch import Tensor
 from ._dream_frames import Controls, DreamFrame
 from ._dream_image import Pixels, real, resized
 from ._dream_pass import Lens, Maps, find_maps
+from ._dream_plan import Plan, Size
 from ._fourier import Fourier
 from ._optim import LBFGS, Adam
 from ._style_colours import lightness_only
 from ._style_layers import style_layers_for
-from ._style_losses import content_loss, style_loss, total_variation
+from ._style_losses import content_loss, gram_matrix, style_loss, total_variation
 from ._style_targets import Target, Targets, fitted
 from .layers import Layer
 
@@ -137,6 +138,19 @@ class State:
 
 
 @dataclass(frozen=True, eq=False)
+class Start:
+    """Where a run begins or goes on."""
+
+    state: State
+    place: int
+    """Steps done of its plan."""
+    done: int
+    """Steps done in all, also by other plans."""
+    steps: int
+    """Of how many."""
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """A style transfer on its way."""
 
@@ -144,51 +158,82 @@ class Run:
     controls: Controls
     content: Tensor
     styles: list[Tensor]
-    sizes: list[tuple[int, int]]
-    steps: int
+    plan: Plan
     optimizer: str
     keep_colours: bool
     pixels: Pixels
+    _targets: dict[Size, Targets] = field(default_factory=dict)
 
-    def start(self, first: Tensor, resume: DreamFrame | None) -> tuple[State, int]:
-        """The state to begin with and the number of steps done.
+    def start(self, first: Tensor, resume: DreamFrame | None) -> Start:
+        """Where to begin, with the image `first` if there is nothing to go on with.
 
         Raises:
             TypeError, ValueError: not a frame of such a run.
         """
         if resume is None:
-            if self.keep_colours:
-                first = self._with_content_colours(first)
-            return State(self.pixels.clip(resized(first, self.sizes[0]))), 0
-        plan = getattr(resume, "state", {}).get("style")
-        if not isinstance(resume, DreamFrame) or plan is None:
+            return Start(self._state(first, self.plan.sizes[0]), 0, 0, self.plan.total)
+        kept = getattr(resume, "state", {}).get("style")
+        if not isinstance(resume, DreamFrame) or kept is None:
             raise TypeError(f"resume={resume!r}: give a frame of style_transfer")
-        if plan != self._plan():
-            raise ValueError(
-                "resume: the frame is of a run at other sizes, with another optimizer or number "
-                "of steps; give the same size, scales, steps and optimizer"
-            )
-        return resume.state["state"], resume.step
+        plan, place, way = kept
+        place = self.plan.continued(plan, place)
+        steps = resume.step + self.plan.total - place
+        state = resume.state["state"]
+        if way != self._way():
+            # What an optimiser remembers is of another path.
+            state = self._state(state.x, (int(state.x.shape[2]), int(state.x.shape[3])))
+        return Start(state, place, resume.step, steps)
 
-    def _plan(self) -> tuple[Any, ...]:
-        return (self.steps, self.optimizer, self.keep_colours, *self.sizes)
+    def _way(self) -> tuple[Any, ...]:
+        return self.optimizer, self.keep_colours
+
+    def _state(self, x: Tensor, size: Size) -> State:
+        """An image brought to a size, for an optimiser that remembers nothing."""
+        x = resized(x, size)
+        return State(self.pixels.clip(self._with_content_colours(x) if self.keep_colours else x))
 
     def _with_content_colours(self, x: Tensor) -> Tensor:
-        """The content with the lightness of another image."""
-        own, wanted = self.pixels.colours(self.content), self.pixels.colours(x)
+        """The content with the lightness of another image, at that one's size."""
+        content = resized(self.content, (int(x.shape[2]), int(x.shape[3])))
+        own, wanted = self.pixels.colours(content), self.pixels.colours(x)
         return self.pixels.inputs(own + lightness_only(wanted - own))
 
-    def frames(self, state: State, done: int) -> Generator[DreamFrame, None, None]:
+    def grams(self, x: Tensor | None, layer: str) -> tuple[Tensor, Tensor]:
+        """(C, C): the Gram matrix of an image at a layer, and that of the styles at its size.
+
+        Args:
+            x: (1, C, H, W), normalised; None: the content.
+            layer: any with maps.
+        """
+        x = self.content if x is None else x
+        found = find_maps(self.lens.net, layer)
+        now: Settings = self.controls.now
+        targets = self.targets((int(x.shape[2]), int(x.shape[3])))
+        wanted = targets.style([found], now.style_weights)[found.name].values
+        return gram_matrix(self.lens.features(x, [found])[found.name])[0], wanted[0]
+
+    def targets(self, size: Size) -> Targets:
+        """What content and styles look like at a size; the last one is kept."""
+        if size not in self._targets:
+            content = self.pixels.clip(resized(self.content, size))
+            styles = [fitted(style, content) for style in self.styles]
+            self._targets.clear()
+            self._targets[size] = Targets(self.lens, content, styles)
+        return self._targets[size]
+
+    def frames(self, start: Start) -> Generator[DreamFrame, None, None]:
         """All steps from the given one on."""
-        total = self.steps * len(self.sizes)
+        state = start.state
         scale, work = -1, None
-        for step in range(done, total):
-            if step // self.steps != scale:
-                scale = step // self.steps
-                work = _Scale(self, self.sizes[scale])
-                if step % self.steps == 0:
+        for place in range(start.place, self.plan.total):
+            step = start.done + place - start.place
+            if self.plan.octave(place) != scale:
+                scale = self.plan.octave(place)
+                size = self.plan.sizes[scale]
+                work = _Scale(self, size)
+                if place % self.plan.steps == 0 or tuple(state.x.shape[2:]) != size:
                     # The optimiser's memory is of another size.
-                    state = State(self.pixels.clip(resized(state.x, self.sizes[scale])))
+                    state = self._state(state.x, size)
             assert work is not None
             now: Settings = self.controls.now
             made, losses = work.step(state, now)
@@ -198,14 +243,14 @@ class Run:
             yield DreamFrame(
                 state.x,
                 step + finite,
-                total,
+                start.steps,
                 scale + 1,
-                len(self.sizes),
+                len(self.plan.sizes),
                 losses,
                 now.notes,
                 why,
                 self.lens.net.picture,
-                {"style": self._plan(), "state": state},
+                {"style": (self.plan, place + finite, self._way()), "state": state},
             )
             if why:
                 return
@@ -216,10 +261,8 @@ class _Scale:
 
     def __init__(self, run: Run, size: tuple[int, int]) -> None:
         self._run = run
-        content = run.pixels.clip(resized(run.content, size))
-        styles = [fitted(style, content) for style in run.styles]
-        self._targets = Targets(run.lens, content, styles)
-        self._basis = Fourier.of(size, content.shape[1], content)
+        self._targets = run.targets(size)
+        self._basis = Fourier.of(size, run.content.shape[1], run.content)
 
     def step(self, state: State, now: Settings) -> tuple[State, dict[str, float]]:
         """The next state, and the losses that this one has."""

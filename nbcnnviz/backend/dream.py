@@ -15,6 +15,7 @@ from ._dream_image import Pixels, generator_at, load, real, resized, seed_of, wh
 from ._dream_objective import Aim, Guide, dream_layer
 from ._dream_octaves import SMALLEST, draw_shift, octave_sizes, roll, tiled
 from ._dream_pass import Lens
+from ._dream_plan import Plan, Size
 from ._fourier import softened
 from .layers import known_layers, wrap
 
@@ -70,7 +71,8 @@ def deep_dream(
         tile: sizes above it are seen in pieces, so that memory suffices; None: never.
         generator: for the shifts; None: always the same ones.
         resume: a frame of a run with the same arguments, after which to go on. It ends bit for
-            bit as if it had not been interrupted.
+            bit as if it had not been interrupted. Octaves and steps may be others: then it goes
+            on at the size next to the frame's own.
 
     Returns:
         An iterator of frames, the last of which is the result. Its `controls` hold layer, channel,
@@ -105,14 +107,15 @@ def deep_dream(
         run = _Run(
             lens=lens,
             controls=controls,
-            bases=[resized(x, each) for each in sizes],
-            steps=whole("steps", steps, 1),
+            base=x,
+            plan=Plan(tuple(sizes), whole("steps", steps, 1)),
             tile=None if tile is None else whole("tile", tile, SMALLEST),
             seed=seed_of(generator),
             pixels=Pixels.of(net),
             notes=notes,
         )
-        return Frames(run.frames(*run.start(resume)), controls, notes)
+        start = run.start(resume)
+        return Frames(run.frames(start), controls, notes, start.steps)
 
 
 @dataclass(frozen=True)
@@ -152,70 +155,81 @@ class _Reader:
 
 
 @dataclass(frozen=True, eq=False)
+class _Start:
+    """Where a run begins or goes on."""
+
+    x: Tensor
+    place: int
+    """Steps done of its plan."""
+    done: int
+    """Steps done in all, also by other plans."""
+    steps: int
+    """Of how many."""
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
 class _Run:
     lens: Lens
     controls: Controls
-    bases: list[Tensor]
-    """The image at each size, the smallest first."""
-    steps: int
+    base: Tensor
+    """The image in full."""
+    plan: Plan
     tile: int | None
     seed: int
     pixels: Pixels
     notes: tuple[str, ...]
 
-    def start(self, resume: DreamFrame | None) -> tuple[Tensor, int, int]:
-        """The image to begin with, the number of steps done, and the seed.
+    def start(self, resume: DreamFrame | None) -> _Start:
+        """Where to begin.
 
         Raises:
             TypeError, ValueError: not a frame of such a run.
         """
         if resume is None:
-            return self.bases[0], 0, self.seed
-        plan = getattr(resume, "state", {}).get("dream")
-        if not isinstance(resume, DreamFrame) or plan is None:
+            return _Start(resized(self.base, self.plan.sizes[0]), 0, 0, self.plan.total, self.seed)
+        state = getattr(resume, "state", {})
+        if not isinstance(resume, DreamFrame) or "dream" not in state:
             raise TypeError(f"resume={resume!r}: give a frame of deep_dream")
-        if plan != self._plan():
-            raise ValueError(
-                "resume: the frame is of a run at other sizes or with another number of steps; "
-                "give the same image, size, octaves, octave_scale and steps"
-            )
-        return resume.tensor.to(self.bases[0]), resume.step, resume.state["seed"]
+        place = self.plan.continued(*state["dream"])
+        steps = resume.step + self.plan.total - place
+        return _Start(resume.tensor.to(self.base), place, resume.step, steps, state["seed"])
 
-    def _plan(self) -> tuple[Any, ...]:
-        return (self.steps, *(tuple(base.shape) for base in self.bases))
-
-    def frames(self, x: Tensor, done: int, seed: int) -> Generator[DreamFrame, None, None]:
+    def frames(self, start: _Start) -> Generator[DreamFrame, None, None]:
         """All steps from the given one on."""
-        total = self.steps * len(self.bases)
-        state = {"dream": self._plan(), "seed": seed}
-        frame = partial(
-            DreamFrame,
-            steps=total,
-            octaves=len(self.bases),
-            picture=self.lens.net.picture,
-            state=state,
-        )
-        for step in range(done, total):
-            octave = step // self.steps
-            if x.shape != self.bases[octave].shape:
-                x = self._enlarged(x, octave)
+        x = start.x
+        for place in range(start.place, self.plan.total):
+            octave = self.plan.octave(place)
+            step = start.done + place - start.place
+            frame = partial(
+                DreamFrame,
+                steps=start.steps,
+                octave=octave + 1,
+                octaves=len(self.plan.sizes),
+                picture=self.lens.net.picture,
+            )
+            x = self._brought_to(x, self.plan.sizes[octave])
             now: _Settings = self.controls.now
-            made, losses = self._step(x, now, generator_at(seed, step))
+            made, losses = self._step(x, now, generator_at(start.seed, step))
             if made is None or not bool(torch.isfinite(made.sum())):
                 why = f"step {step + 1} gave values that are not finite: {losses}"
-                yield frame(x, step, octave=octave + 1, losses=losses, stopped=why)
+                state = {"dream": (self.plan, place), "seed": start.seed}
+                yield frame(x, step, losses=losses, stopped=why, state=state)
                 return
             notes = self.notes
             if made is x:
                 notes += ("The gradient is 0 everywhere: nothing there can be raised.",)
             x = made
-            yield frame(x, step + 1, octave=octave + 1, losses=losses, notes=notes)
+            state = {"dream": (self.plan, place + 1), "seed": start.seed}
+            yield frame(x, step + 1, losses=losses, notes=notes, state=state)
 
-    def _enlarged(self, x: Tensor, octave: int) -> Tensor:
-        """The image at the next size, with the detail that was dreamt so far."""
-        base = self.bases[octave]
-        detail = x - self.bases[octave - 1]
-        return self.pixels.clip(base + resized(detail, (base.shape[2], base.shape[3])))
+    def _brought_to(self, x: Tensor, size: Size) -> Tensor:
+        """The image at another size, with the detail that was dreamt so far."""
+        own = int(x.shape[2]), int(x.shape[3])
+        if own == size:
+            return x
+        detail = x - resized(self.base, own)
+        return self.pixels.clip(resized(self.base, size) + resized(detail, size))
 
     def _step(
         self, x: Tensor, now: _Settings, generator: torch.Generator

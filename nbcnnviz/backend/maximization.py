@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _NOISE = 0.01
 """Standard deviation of the first coefficients, lucid's."""
-_MARGIN = 12
-"""Pixels of mirror image around the picture that a channel sees: convolutions that pad with zeros
-would otherwise leave spots along its edges. Lucid pads by as much."""
+_MARGIN = 16
+"""Pixels around the picture that a channel sees as well and that are cut off in the end:
+convolutions that pad with zeros leave bright spots along the edges of what they see."""
 _TURN, _ZOOM, _SHIFT = 10.0, 0.1, 12.0
 """Degrees, share of the size and pixels that a random transform reaches, either way: lucid's."""
 
@@ -70,7 +70,8 @@ def maximize(
         lr: Adam's.
         transforms: strength of the random transforms; 0: none.
         generator: for noise and transforms; None: always the same ones.
-        resume: a frame of a run with the same arguments, after which to go on, bit for bit.
+        resume: a frame of a run with the same arguments, after which to go on, bit for bit. Its
+            `count` and `steps` may be others: further results begin with noise.
 
     Returns:
         An iterator of frames, `images` of which hold all results. Its `controls` hold layer,
@@ -89,19 +90,22 @@ def maximize(
     with torch.inference_mode(False), torch.no_grad():
         given = {"layer": layer, "channel": channel, "target": target, "position": position}
         more = {"diversity": diversity, "lr": lr, "transforms": transforms}
-        controls = Controls(partial(_read, net), **given, **more)
-        edges = _size(net, size)
+        controls = Controls(partial(_read, net, cache(partial(_classes, net))), **given, **more)
+        edges = picture_size(net, size)
         like = torch.zeros((), dtype=working_dtype(net), device=net.device)
         run = _Run(
             lens=Lens(net),
             controls=controls,
-            basis=Fourier.of(edges, net.preprocess.channels, like),
+            basis=Fourier.of(
+                (edges[0] + 2 * _MARGIN, edges[1] + 2 * _MARGIN), net.preprocess.channels, like
+            ),
             pixels=Pixels.of(net),
             count=whole("count", count, 1),
             steps=whole("steps", steps, 1),
             seed=seed_of(generator),
         )
-        return Frames(run.frames(*run.start(resume)), controls)
+        z, adam, done, seed = run.start(resume)
+        return Frames(run.frames(z, adam, done, seed), controls, (), max(done, run.steps))
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,12 @@ class _Settings:
     transforms: float
 
     @property
-    def margin(self) -> int:
-        """A head may take one size only, and a place (y, x) is that in the picture itself."""
-        return _MARGIN if self.layer is not None and self.position is None else 0
+    def wide(self) -> bool:
+        """Whether the margin is seen as well.
+
+        A head may take one size only, and a place (y, x) is that in the picture itself.
+        """
+        return self.layer is not None and self.position is None
 
     @property
     def layers(self) -> list[Layer]:
@@ -129,7 +136,11 @@ class _Settings:
         return [one for one in (self.layer, self.before) if one is not None]
 
 
-def _read(net: Network, given: dict[str, Any]) -> _Settings:
+def _classes(net: Network) -> int:
+    return int(net.logits(net.blank()).shape[1])
+
+
+def _read(net: Network, classes: Callable[[], int], given: dict[str, Any]) -> _Settings:
     found = known_layers(net)
     maps = [one for one in found if one.spatial and max(one.shape[1:]) > 1]
     position = given["position"]
@@ -137,7 +148,7 @@ def _read(net: Network, given: dict[str, Any]) -> _Settings:
         if given["layer"] is not None or given["channel"] is not None:
             raise ValueError("target: give a class, or layer and channel, not both")
         layer, before, beside = None, None, maps[-1]
-        channel = _class(net, given["target"])
+        channel = _class(net, given["target"], classes)
         if position is not None:
             raise ValueError(f"position={position!r}: a class has none; leave it out")
     else:
@@ -159,14 +170,14 @@ def _read(net: Network, given: dict[str, Any]) -> _Settings:
     )
 
 
-def _class(net: Network, target: Any) -> int:
+def _class(net: Network, target: Any, classes: Callable[[], int]) -> int:
     aim = read(target, net.labels)
     if aim.index is None:
         raise TypeError(
             f"target={target!r}: give the index or label of a class; for a unit of a layer give "
             "layer and channel"
         )
-    count = net.logits(net.blank()).shape[1]
+    count = classes()
     if aim.index >= count:
         raise ValueError(f"target={target!r}: there are {count} classes; give 0 to {count - 1}")
     return aim.index
@@ -201,7 +212,8 @@ def _before(layer: Layer, layers: list[Layer]) -> Layer | None:
     return earlier[-1] if fits else None
 
 
-def _size(net: Network, size: Any) -> tuple[int, int]:
+def picture_size(net: Network, size: Any) -> tuple[int, int]:
+    """Height and width that `size` means, see `maximize`."""
     if size is None:
         return net.preprocess.size
     pair = list(size) if isinstance(size, tuple | list) else [size, size]
@@ -226,17 +238,23 @@ class _Run:
         Raises:
             TypeError, ValueError: not a frame of such a run.
         """
-        shape = self.basis.shape(self.count)
         if resume is None:
-            # A seed of its own: step 0 draws its transform from the next one.
-            noise = torch.randn(shape, generator=generator_at(self.seed, -1), device="cpu")
-            return (noise * _NOISE).to(self.basis.scale), Adam(), 0, self.seed
+            return self._noise(self.seed), Adam(), 0, self.seed
         if not isinstance(resume, DreamFrame) or "coefficients" not in resume.state:
             raise TypeError(f"resume={resume!r}: give a frame of maximize")
-        z = resume.state["coefficients"]
-        if tuple(z.shape) != shape:
-            raise ValueError("resume: the frame is of another size or count; give the same ones")
-        return z, resume.state["adam"], resume.step, resume.state["seed"]
+        z, adam, seed = (resume.state[name] for name in ("coefficients", "adam", "seed"))
+        if tuple(z.shape[1:]) != self.basis.shape(1)[1:]:
+            raise ValueError("resume: the frame is of another size; give the same one")
+        if len(z) != self.count:
+            # What Adam remembers is of the old ones only.
+            z, adam = torch.cat([z, self._noise(seed)[len(z) :]])[: self.count], Adam()
+        return z, adam, resume.step, seed
+
+    def _noise(self, seed: int) -> Tensor:
+        # A seed of its own: step 0 draws its transform from the next one.
+        shape, generator = self.basis.shape(self.count), generator_at(seed, -1)
+        noise = torch.randn(shape, generator=generator, device="cpu")
+        return (noise * _NOISE).to(self.basis.scale)
 
     def frames(
         self, z: Tensor, adam: Adam, done: int, seed: int
@@ -246,12 +264,13 @@ class _Run:
         for step in range(done, self.steps):
             before = z, adam
             now: _Settings = self.controls.now
-            # (N, C, H, W) in 0..1
+            # (N, C, H, W) in 0..1, with the margin
             p = torch.sigmoid(self.basis.image(z))
-            moves = _transforms(p.shape, now.transforms, generator_at(seed, step), now.margin).to(p)
-            grid = moves if now.transforms else None
-            found, losses = self._gradient(self.pixels.inputs(_sampled(p, grid)), now)
-            slope = _unsampled(p, grid, found * self.pixels.span) * p * (1 - p)
+            around = 0 if now.wide else -_MARGIN
+            moves = _transforms(p.shape, now.transforms, generator_at(seed, step), around).to(p)
+            look = partial(_sampled, grid=moves) if now.transforms else partial(_grown, by=around)
+            found, losses = self._gradient(self.pixels.inputs(look(p)), now)
+            slope = _unsampled(look, p, found * self.pixels.span) * p * (1 - p)
             change, adam = adam.step(self.basis.adjoint(slope), -now.lr)
             z = z + change
             if not bool(torch.isfinite(z.sum())):
@@ -263,7 +282,7 @@ class _Run:
     def _frame(
         self, z: Tensor, adam: Adam, step: int, seed: int, losses: dict[str, float], stop: str = ""
     ) -> DreamFrame:
-        x = self.pixels.inputs(torch.sigmoid(self.basis.image(z)))
+        x = self.pixels.inputs(torch.sigmoid(_grown(self.basis.image(z), -_MARGIN)))
         state = {"coefficients": z, "adam": adam, "seed": seed}
         return DreamFrame(
             x,
@@ -333,7 +352,10 @@ def _likeness(maps: Tensor) -> Tensor:
 def _transforms(
     shape: torch.Size, strength: float, generator: torch.Generator, margin: int = 0
 ) -> Tensor:
-    """(N, H + 2 m, W + 2 m, 2): where each result is sampled, turned, zoomed and shifted."""
+    """(N, H + 2 m, W + 2 m, 2): where each result is sampled, turned, zoomed and shifted.
+
+    The margin m may be negative: then a smaller part is seen.
+    """
     count, _, height, width = shape
     draw = 2 * torch.rand(count, 4, generator=generator, dtype=torch.float64, device="cpu") - 1
     angle = torch.deg2rad(draw[:, 0] * _TURN * strength)
@@ -351,17 +373,20 @@ def _transforms(
     return F.affine_grid(torch.stack(rows, 1) * wider, size, align_corners=False)
 
 
-def _sampled(p: Tensor, grid: Tensor | None) -> Tensor:
-    if grid is None:
-        return p
+def _sampled(p: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(p, grid, padding_mode="reflection", align_corners=False)
 
 
-def _unsampled(p: Tensor, grid: Tensor | None, slope: Tensor) -> Tensor:
+def _grown(p: Tensor, by: int) -> Tensor:
+    """With so many pixels more on each side, or fewer."""
+    return F.pad(p, (by, by, by, by))
+
+
+def _unsampled(look: Callable[[Tensor], Tensor], p: Tensor, slope: Tensor) -> Tensor:
     """From the gradient of what was sampled to that of the image."""
     with torch.enable_grad():
         leaf = p.detach().requires_grad_()
-        (found,) = torch.autograd.grad(_sampled(leaf, grid), leaf, slope)
+        (found,) = torch.autograd.grad(look(leaf), leaf, slope)
     return found
 
 

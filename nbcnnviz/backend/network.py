@@ -255,18 +255,21 @@ class Network:
     # -- running ------------------------------------------------------------------------------
 
     @contextmanager
-    def evaluating(self, grad: bool = False, draws: bool = True) -> Iterator[nn.Module]:
+    def evaluating(
+        self, grad: bool = False, draws: bool = True, body: nn.Module | None = None
+    ) -> Iterator[nn.Module]:
         """Hold the lock and lend a body of the model to run, hook and throw away.
 
         The body shares every parameter with the user's model, is in evaluation mode and may be
         hooked at will. Inside, gradients are off (on with `grad`) and autocast is off, whatever
         the caller's modes are. The global random states stay as they are: a model that draws
         random numbers even now draws the same ones in every run. `draws=False` says that an
-        earlier run drew none, which saves listening for it.
+        earlier run drew none, which saves listening for it. `body` is one that was lent before and
+        is lent again; only who knows that the model has not changed meanwhile may give it.
         """
         with self.lock, torch.inference_mode(False):
             # Before anything listens to functions: cloning the buffers makes many calls.
-            body = shadow(self.model)
+            body = shadow(self.model) if body is None else body
             device = self.device
             with (
                 quiet(device, _model.is_scripted(body), draws),

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from ._dream_frames import Controls, DreamFrame, Frames
 from ._dream_image import Pixels, generator_at, load, resized, seed_of, whole, working_dtype
 from ._dream_pass import Lens
+from ._dream_plan import Plan
 from ._style_colours import matched
 from ._style_layers import StyleLayers, style_layers_for
 from ._style_losses import content_loss, gram_matrix, style_loss, total_variation
-from ._style_run import OPTIMIZERS, Run, read
+from ._style_run import OPTIMIZERS, Run, Start, read
 from ._style_targets import scale_sizes
 from .layers import wrap
 
@@ -43,7 +44,7 @@ def style_transfer(
     size: Any = 384,
     generator: torch.Generator | None = None,
     resume: DreamFrame | None = None,
-) -> Frames:
+) -> StyleFrames:
     """Paint the content of one image in the style of another (Gatys, Ecker & Bethge 2016).
 
     What falls is
@@ -85,6 +86,8 @@ def style_transfer(
             as many pixels, never enlarged.
         generator: for init="noise"; None: always the same noise.
         resume: a frame of a run with the same arguments, after which to go on, bit for bit.
+            Scales, steps, optimizer and keep_colours may be others: then it goes on at the size
+            next to the frame's own.
 
     Returns:
         An iterator of frames, the last of which is the result. Its `controls` hold content_layer,
@@ -128,8 +131,10 @@ def style_transfer(
             controls=controls,
             content=picture,
             styles=painted,
-            sizes=scale_sizes((height, width), whole("scales", scales, 1)),
-            steps=whole("steps", steps, 1),
+            plan=Plan(
+                tuple(scale_sizes((height, width), whole("scales", scales, 1))),
+                whole("steps", steps, 1),
+            ),
             optimizer=optimizer,
             keep_colours=keep_colours,
             pixels=pixels,
@@ -138,7 +143,29 @@ def style_transfer(
         weights = controls.now.style_weights
         heaviest = painted[weights.index(max(weights))]
         first = _first(net, init, picture, heaviest, pixels, seed)
-        return Frames(run.frames(*run.start(first, resume)), controls, controls.now.notes)
+        start = run.start(first, resume)
+        return StyleFrames(run, start)
+
+
+class StyleFrames(Frames):
+    """The frames of a style transfer, and the Gram matrices that are compared on the way."""
+
+    def __init__(self, run: Run, start: Start) -> None:
+        super().__init__(run.frames(start), run.controls, run.controls.now.notes, start.steps)
+        self._run = run
+
+    def grams(self, frame: DreamFrame | None, layer: str) -> tuple[Tensor, Tensor]:
+        """The Gram matrices (C, C) of a frame at a layer, and of the styles at the same size.
+
+        Args:
+            frame: of this run; None: the content.
+            layer: any with maps, also one that the style is not read at.
+
+        Raises:
+            TypeError, ValueError: no such layer, or one without maps.
+        """
+        with torch.inference_mode(False), torch.no_grad():
+            return self._run.grams(None if frame is None else frame.tensor, layer)
 
 
 def _check(optimizer: Any, keep_colours: Any) -> None:
@@ -189,6 +216,7 @@ def _first(
 
 
 __all__ = [
+    "StyleFrames",
     "StyleLayers",
     "content_loss",
     "gram_matrix",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 
 import numpy as np
@@ -21,6 +22,7 @@ from nbcnnviz.backend._dream_image import Pixels, load, resized
 from nbcnnviz.backend._dream_objective import Aim, best_match, dream_layer
 from nbcnnviz.backend._dream_octaves import octave_sizes, roll, spans, tiled
 from nbcnnviz.backend._dream_pass import Lens
+from nbcnnviz.backend._dream_plan import Plan
 from nbcnnviz.backend.dream import deep_dream
 from nbcnnviz.backend.network import Network
 
@@ -277,6 +279,53 @@ def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(at):
         assert frame.losses == expected.losses
 
 
+def test_a_run_goes_on_under_another_plan():
+    net = small()
+    frames = list(deep_dream(net, IMAGE, "second", **RUN))
+    # One step of three is done at the full size, 40 x 56.
+    longer = deep_dream(net, IMAGE, "second", **{**RUN, "steps": 5}, resume=frames[3])
+    assert (longer.steps, [f.step for f in longer]) == (8, [5, 6, 7, 8])
+    # The first size, 33 x 47, is next to 32 x 45 of the new ones.
+    other = {**RUN, "octave_scale": 1.25}
+    moved = list(deep_dream(net, IMAGE, "second", **other, resume=frames[1]))
+    assert [(f.step, f.octave, f.steps) for f in moved] == [
+        *((step, 1, 8) for step in (3, 4, 5)),
+        *((step, 2, 8) for step in (6, 7, 8)),
+    ]
+    assert tuple(moved[0].tensor.shape[2:]) == (32, 45)
+    # And what comes out of that can be gone on from as well.
+    again = list(deep_dream(net, IMAGE, "second", **other, resume=moved[2]))
+    assert all(torch.equal(a.tensor, b.tensor) for a, b in zip(again, moved[3:], strict=True))
+    assert list(deep_dream(net, IMAGE, "second", **{**RUN, "steps": 2}, resume=frames[-1])) == []
+
+
+@given(
+    st.lists(st.integers(1, 60), min_size=1, max_size=5, unique=True),
+    st.lists(st.integers(1, 60), min_size=1, max_size=5, unique=True),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.floats(0, 1),
+)
+def test_the_place_in_another_plan(sizes, others, steps, more, share):
+    ours, theirs = (
+        Plan(tuple((n, n) for n in (*sorted(each), 61)), count)
+        for each, count in ((sizes, steps), (others, more))
+    )
+    place = round(share * theirs.total)
+    found = ours.continued(theirs, place)
+    assert 0 <= found <= ours.total
+    assert theirs.continued(theirs, place) == place
+    size = theirs.sizes[max(0, place - 1) // more][0]
+    next_to = ours.sizes[max(0, found - 1) // steps][0] if found % steps else None
+    if next_to is not None:
+        assert next_to == size  # only what was done at the very size counts
+    else:
+        began = ours.sizes[min(found // steps, len(ours.sizes) - 1)][0]
+        done = ours.sizes[max(0, found - 1) // steps][0]
+        least = min(abs(math.log(n[0] / size)) for n in ours.sizes)
+        assert least == pytest.approx(min(abs(math.log(n / size)) for n in (began, done)))
+
+
 def test_the_generator_decides():
     net = small()
 
@@ -484,8 +533,8 @@ def test_bad_arguments_are_named_before_anything_runs(options, error, text):
 def test_frames_of_other_runs_cannot_be_resumed():
     net = small()
     frame = next(plain(net, IMAGE, steps=3))
-    with pytest.raises(ValueError, match="same image, size"):
-        plain(net, IMAGE, steps=4, resume=frame)
+    with pytest.raises(ValueError, match="same image and size"):
+        plain(net, IMAGE, size=(40, 50), resume=frame)
     with pytest.raises(TypeError, match="a frame of deep_dream"):
         plain(net, IMAGE, resume=DreamFrame(frame.tensor, 1, 3))
 

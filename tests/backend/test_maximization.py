@@ -16,7 +16,7 @@ from nbcnnviz import backend
 from nbcnnviz.backend._dream_image import generator_at, load
 from nbcnnviz.backend._dream_pass import Lens, find_maps
 from nbcnnviz.backend._fourier import Fourier, colour_matrix
-from nbcnnviz.backend.maximization import _likeness, _sampled, _transforms, maximize
+from nbcnnviz.backend.maximization import _MARGIN, _likeness, _sampled, _transforms, maximize
 from nbcnnviz.backend.network import Network
 
 
@@ -36,6 +36,21 @@ def small(model: nn.Module | None = None) -> Network:
         torch.manual_seed(0)
         model = Net() if model is None else model
     return nv.Network(model, preprocess=backend.Preprocess(size=(24, 30)), labels=list("abcde"))
+
+
+MEAN, STD = (
+    torch.tensor(v)[:, None, None] for v in (backend.Preprocess().mean, backend.Preprocess().std)
+)
+
+
+def canvas(coefficients: Tensor) -> Tensor:
+    """The picture with its margin, normalised, behind coefficients for 24 x 30 pixels."""
+    basis = Fourier.of((24 + 2 * _MARGIN, 30 + 2 * _MARGIN), 3, torch.zeros(()))
+    return (torch.sigmoid(basis.image(coefficients)) - MEAN) / STD
+
+
+def middle(x: Tensor) -> Tensor:
+    return x[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
 
 
 def still(net: Network, layer=None, channel=None, **options):
@@ -69,10 +84,12 @@ def test_transforms_turn_zoom_and_shift():
     none = _transforms(p.shape, 0.0, generator_at(0, 0)).to(p)
     torch.testing.assert_close(_sampled(p, none), p, atol=1e-5, rtol=0)
     # A margin shows what lies around the picture, and the picture in its middle.
-    wide = _transforms(p.shape, 1.0, generator_at(0, 3), 4).to(p)
     grid = _transforms(p.shape, 1.0, generator_at(0, 3)).to(p)
-    assert wide.shape == (1, 28, 40, 2)
-    torch.testing.assert_close(wide[:, 4:-4, 4:-4], grid, atol=1e-5, rtol=1e-5)
+    for margin in (4, -4):
+        other = _transforms(p.shape, 1.0, generator_at(0, 3), margin).to(p)
+        assert other.shape == (1, 20 + 2 * margin, 32 + 2 * margin, 2)
+        small, large = sorted((other, grid), key=Tensor.numel)
+        torch.testing.assert_close(large[:, 4:-4, 4:-4], small, atol=1e-5, rtol=1e-5)
     # Nothing is sheared: what is moved keeps its lengths and right angles, but for the zoom.
     grid = _transforms(p.shape, 1.0, generator_at(0, 3))[0] * torch.tensor([16.0, 10.0])
     right, down = grid[0, 1] - grid[0, 0], grid[1, 0] - grid[0, 0]
@@ -109,7 +126,11 @@ def test_what_rises_is_what_was_asked_for(options, read):
     one, two = next(run), next(run)
     with torch.no_grad():
         model = net.model
-        maps = model.last(F.relu(model.conv(one.tensor)))
+        # A channel is seen with the margin, a neuron and a class are not.
+        x = canvas(one.state["coefficients"])
+        torch.testing.assert_close(middle(x), one.tensor, rtol=1e-4, atol=1e-5)
+        x = x if options.keys() == {"layer", "channel"} else one.tensor
+        maps = model.last(F.relu(model.conv(x)))
         expected = float(read(maps, maps.mean((2, 3))))
     # A frame holds what the next step begins with.
     assert two.losses["objective"] == pytest.approx(expected, rel=1e-4, abs=1e-6)
@@ -117,15 +138,13 @@ def test_what_rises_is_what_was_asked_for(options, read):
 
 def test_one_step_by_hand():
     net = small()
-    basis = Fourier.of((24, 30), 3, torch.zeros(()))
+    basis = Fourier.of((24 + 2 * _MARGIN, 30 + 2 * _MARGIN), 3, torch.zeros(()))
     noise = torch.randn(basis.shape(1), generator=generator_at(0, -1))
     z = (noise * 0.01).requires_grad_()
-    mean, std = (torch.tensor(v)[:, None, None] for v in (net.preprocess.mean, net.preprocess.std))
-    x = (torch.sigmoid(basis.image(z)) - mean) / std
-    loss = -net.model.last(F.relu(net.model.conv(x)))[:, 3].mean()
+    loss = -net.model.last(F.relu(net.model.conv(canvas(z))))[:, 3].mean()
     loss.backward()
     torch.optim.Adam([z], lr=0.05).step()
-    expected = (torch.sigmoid(basis.image(z.detach())) - mean) / std
+    expected = middle(canvas(z.detach()))
     frame = next(still(net, "last", 3, steps=1))
     torch.testing.assert_close(frame.tensor, expected, rtol=1e-3, atol=1e-4)
 
@@ -179,6 +198,43 @@ def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(options, a
     for frame, expected in zip(resumed, all_of_it[at:], strict=True):
         assert torch.equal(frame.tensor, expected.tensor)
         assert frame.losses == expected.losses
+
+
+def test_more_and_fewer_results_go_on_from_those_there_are():
+    net = small()
+    frame = maximize(net, "last", 1, count=2, steps=3).result()
+    more = maximize(net, "last", 1, count=3, steps=6, resume=frame)
+    assert more.steps == 6
+    first = next(more)
+    assert (first.step, len(first.tensor)) == (4, 3)
+    # One step away from what they were; the third is as faint as noise.
+    moved = (first.tensor[:2] - frame.tensor).abs().mean()
+    assert 0 < float(moved) < float((first.tensor[2] - frame.tensor[0]).abs().mean())
+    fewer = next(maximize(net, "last", 1, count=1, steps=6, resume=frame))
+    assert len(fewer.tensor) == 1
+    assert list(maximize(net, "last", 1, count=2, steps=2, resume=frame)) == []
+    with pytest.raises(ValueError, match="another size"):
+        maximize(net, "last", 1, count=2, size=20, resume=frame)
+
+
+@pytest.mark.parametrize(("layer", "channel"), [("blocks.2", 10), ("blocks.4", 50)])
+def test_the_edges_are_as_dark_and_as_bright_as_the_middle(layer, channel):
+    """What pads with zeros leaves spots along the edges; they are cut off."""
+    frame = maximize(nv.Network.demo(), layer, channel, size=112, steps=48).result()
+    picture = torch.from_numpy(frame.image).float().mean(2)
+    strips = torch.stack([picture[:3], picture[-3:], picture.T[:3], picture.T[-3:]])
+    inner = picture[12:-12, 12:-12]
+    assert float(strips.std()) < 1.35 * float(inner.std())
+    assert abs(float(strips.mean() - inner.mean())) < 0.5 * float(inner.std())
+
+
+def test_classes_are_counted_once(monkeypatch):
+    net, passes = small(), []
+    monkeypatch.setattr(net, "logits", lambda x: passes.append(x) or Network.logits(net, x))
+    run = maximize(net, target=1)
+    run.controls.lr = 0.1
+    run.controls.target = 2
+    assert len(passes) == 1
 
 
 def test_the_generator_decides():

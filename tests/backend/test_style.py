@@ -312,6 +312,27 @@ def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(optimizer,
         assert frame.losses == expected.losses
 
 
+def test_a_run_goes_on_under_another_plan():
+    net = small()
+    options = {**RUN, "lr": None, "init": "noise"}
+    frames = list(style_transfer(net, CONTENT, STYLE, **options))
+    frame = frames[3]
+    longer = style_transfer(net, CONTENT, STYLE, **{**options, "steps": 5}, resume=frame)
+    assert longer.steps == 8
+    made = next(longer)
+    assert made.step == 5 and torch.equal(made.tensor, frames[4].tensor)
+    # With the content's colours from now on.
+    kept = {**options, "keep_colours": True}
+    made = next(style_transfer(net, CONTENT, STYLE, **kept, resume=frame))
+    pixels = Pixels.of(net)
+    own, now = (pixels.colours(x) for x in (load(net, CONTENT, 384), made.tensor))
+    inside = ((now > 0) & (now < 1)).all(1)
+    change = (now - own).movedim(1, -1)[inside]
+    torch.testing.assert_close(change, change[:, :1].expand(-1, 3), atol=1e-5, rtol=0)
+    again = next(style_transfer(net, CONTENT, STYLE, **{**options, "scales": 3}, resume=frame))
+    assert again.octave == 3 and again.octaves == 3
+
+
 def test_the_generator_decides_on_the_noise():
     net = small()
 

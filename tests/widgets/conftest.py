@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import comm
@@ -13,6 +15,8 @@ import pytest
 from comm.base_comm import BaseComm
 
 from nbcnnviz.widgets._codec import pack, unpack
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 class RecordingComm(BaseComm):
