@@ -35,7 +35,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch):
     run(embedding, scope)
     assert scope["w"].features.shape == (36, 512) and scope["w"].coordinates.shape == (36, 2)
     run(dream, scope)
-    assert scope["w"].state == "done" and scope["w"].result.size == (512, 341)
+    assert scope["w"].state == "done" and scope["w"].result.size == (451, 300)
     run(backend, scope)
     run(own_module, {})
     named = nv.Network(scope["net"].model, labels=nv.Network.demo().labels)

@@ -18,8 +18,9 @@ _MOST = 3000
 class Quality:
     """Figures of a map; 1 is best."""
 
-    trustworthiness: float
-    """0 to 1: whether neighbours in the map are neighbours among the features."""
+    trustworthiness: float | None
+    """0 to 1: whether neighbours in the map are neighbours among the features; None if all rows of
+    features are equal."""
     purity: float | None
     """Share of a point's neighbours in the map with its label; None without labels."""
     features_purity: float | None
@@ -43,7 +44,8 @@ def quality(
     Args:
         features: (N, D).
         xy: the map (N, 2). Rows that are NaN in either are left out.
-        labels: (N,), anything that can be compared.
+        labels: (N,), anything that can be compared; points with None or NaN count for
+            trustworthiness only.
         neighbors: k; less if there are not twice as many points.
         seed: of the sample of 3,000 points that is taken of more.
 
@@ -73,23 +75,38 @@ def quality(
     if k < neighbors:
         notes.append(f"{k} neighbours, since there are only {len(rows)} points.")
     high, low = np.asarray(table.array[rows], np.float64), points.array[rows]
+    if (high == high[0]).all():
+        notes.append("All rows of features are equal: nobody is nearer than the others.")
+        return Quality(None, None, None, None, k, tuple(notes))
     trust = float(trustworthiness(high, low, n_neighbors=k))
     if names is None:
         return Quality(trust, None, None, None, k, tuple(notes))
     names = names[rows]
-    shares = np.bincount(names) / len(names)
-    chance = float((shares**2).sum())
-    return Quality(trust, _purity(low, names, k), _purity(high, names, k), chance, k, tuple(notes))
+    known = names >= 0
+    counts = np.bincount(names[known])
+    total = int(counts.sum())
+    if total < 2:
+        return Quality(trust, None, None, None, k, tuple(notes))
+    if not known.all():
+        notes.append(f"Of purity {int((~known).sum())} points without a label are left out.")
+    k = min(k, total - 1)
+    chance = float((counts * (counts - 1)).sum() / (total * (total - 1)))
+    shown, inside = (_purity(part[known], names[known], k) for part in (low, high))
+    return Quality(trust, shown, inside, chance, k, tuple(notes))
 
 
 def _codes(labels: Any, count: int) -> Any:
+    """(N,) 0, 1, ...; -1 for None and NaN."""
     array = np.asarray(labels)
     if array.shape != (count,):
         shape = " x ".join(map(str, array.shape)) or "a single one"
         raise ValueError(f"labels: {shape}; give {count}, one per row")
+    missing = np.array([each is None or each != each for each in array.tolist()], bool)
     if array.dtype == object:
         array = np.array([str(each) for each in labels])
-    return np.unique(array, return_inverse=True)[1]
+    codes = np.full(count, -1)
+    codes[~missing] = np.unique(array[~missing], return_inverse=True)[1]
+    return codes
 
 
 def _purity(points: Any, names: Any, k: int) -> float:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, SequentialSampler
 
 from ._model import kind
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """Of the files that are taken from a folder."""
+_PROBED = 64
+"""Images whose contents are compared when a run is resumed."""
 _KEYS = ("image", "img", "pixel_values", "x", "input")
 """Under which data sets of dictionaries keep their pictures."""
 _WANTED = (
@@ -65,6 +67,9 @@ class Source:
         elif not (hasattr(images, "__getitem__") and isinstance(images, Sized)):
             self._read_stream(images)
             return
+        elif hasattr(images, "iloc"):
+            # By position: a pandas Series is asked by its own labels otherwise.
+            self.items = list(self.items)
         elif isinstance(images, Mapping):
             raise TypeError(f"images: a {kind(images)}; give list({'...'}.values())")
         self.count = len(self.items)
@@ -74,11 +79,11 @@ class Source:
     def _read_loader(self, loader: Any) -> None:
         self.indexed = False
         self.count = _loader_count(loader)
-        if isinstance(loader.sampler, RandomSampler):
+        if not isinstance(loader.sampler, SequentialSampler) and not _streams(loader):
             self.repeatable = False
             self.notes.append(
-                "The loader shuffles: rows are in the order in which it gave the images, not in "
-                "that of its data set."
+                "The loader has an order of its own: rows are in the order in which it gave the "
+                "images, not in that of its data set."
             )
         if loader.drop_last and loader.batch_size and isinstance(loader.sampler, Sized):
             lost = len(loader.sampler) % loader.batch_size
@@ -100,10 +105,7 @@ class Source:
     def signature(self) -> str:
         """What must be the same when a broken-off run is resumed."""
         count = "?" if self.count is None else self.count
-        files = self.items if isinstance(self.items, list) else ()
-        names = "\n".join(os.fsdecode(f) for f in files if isinstance(f, str | os.PathLike))
-        digest = zlib.crc32(os.fsencode(names))
-        return f"{count} images of a {kind(self.items)}, names {digest:08x}"
+        return f"{count} images of a {kind(self.items)}, contents {_digest(self.items):08x}"
 
     def read(self, start: int = 0) -> Iterator[Any]:
         """One image after another from `start` on; an `Unreadable` where there is none."""
@@ -131,7 +133,42 @@ class Source:
             yield from map(image_of, self.items)
             return
         for batch in self.items:
-            yield from [image_of(batch)] if self.items.batch_size is None else rows_of(batch)
+            yield from [image_of(batch)] if self.items.batch_sampler is None else rows_of(batch)
+
+
+def _digest(items: Any) -> int:
+    """Of names, and of some of the contents, evenly spread: tells one set of images from another.
+
+    Of data sets only what they tell without reading an image: reading may draw random numbers.
+    """
+    if isinstance(items, torch.utils.data.TensorDataset):
+        items = items.tensors[0]
+    elif not isinstance(items, list | tuple | np.ndarray | Tensor):
+        found = getattr(items, "samples", getattr(items, "imgs", ()))
+        items = [file[0] for file in found] if isinstance(found, list) else ()
+    digest = 0
+    for item in items if isinstance(items, list | tuple) else ():
+        if isinstance(item, str | os.PathLike):
+            digest = zlib.crc32(os.fsencode(item), digest)
+    some = np.linspace(0, max(0, len(items) - 1), min(len(items), _PROBED)).astype(int)
+    for index in some.tolist():
+        digest = zlib.crc32(_contents(items[index]), digest)
+    return digest
+
+
+def _contents(item: Any) -> bytes:
+    """What tells an image from another of the same name."""
+    try:
+        if isinstance(item, str | os.PathLike):
+            facts = Path(item).stat()
+            return f"{facts.st_size} {facts.st_mtime_ns}".encode()
+        image = image_of(item)
+        array = image.detach().cpu() if isinstance(image, Tensor) else np.asarray(image)
+        shape = f"{tuple(array.shape)} {array.dtype}".encode()
+        double = array.double().numpy() if isinstance(array, Tensor) else array
+        return shape + np.ascontiguousarray(double).tobytes()
+    except Exception:  # what cannot be read is told where it is read
+        return b""
 
 
 class Taking:
@@ -212,6 +249,10 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or kind(error)
 
 
+def _streams(loader: Any) -> bool:
+    return isinstance(loader.dataset, torch.utils.data.IterableDataset)
+
+
 def _loader_count(loader: Any) -> int | None:
     if not isinstance(loader.sampler, Sized):
         return None
@@ -219,7 +260,7 @@ def _loader_count(loader: Any) -> int | None:
         count = len(loader.sampler)
     except TypeError:  # a sampler without end
         return None
-    if isinstance(loader.dataset, torch.utils.data.IterableDataset):
+    if _streams(loader):
         return len(loader.dataset) if isinstance(loader.dataset, Sized) else None
     size = loader.batch_size
     return count // size * size if loader.drop_last and size else count

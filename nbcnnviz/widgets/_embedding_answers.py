@@ -110,9 +110,11 @@ def table(widget: Embedding) -> Any:
     xy = widget.coordinates
     names = [given.name(index) for index in range(given.count)]
     data: dict[str, Any] = {"name": names, "x": xy[:, 0], "y": xy[:, 1]}
+    taken = {*data, "selected"}
     for column in widget._columns.all():
         title = column.key if not column.key.startswith("colours:") else column.title
-        title = f"{title}_" if title in data else title
+        title = f"{title}_" if title in taken else title
+        taken.add(title)
         data[title] = column.data if column.values is None else column.texts()
     chosen = np.zeros(given.count, bool)
     chosen[widget.selection] = True

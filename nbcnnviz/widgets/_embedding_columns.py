@@ -45,6 +45,10 @@ class Column:
         words = [*(self.values or ())]
         return [words[code] if code != NONE else None for code in self.data.tolist()]
 
+    def known(self) -> Array:
+        """(N,) numbers of a category's values, NaN without one."""
+        return np.where(self.data == NONE, np.nan, self.data)
+
     def counts(self, indices: Array) -> list[tuple[str, int]]:
         """The words of some points, most frequent first."""
         words = self.values or ()
@@ -54,13 +58,17 @@ class Column:
 
 
 def category(
-    key: str, values: Array, title: str = "", names: Mapping[Any, str] | None = None
+    key: str,
+    values: Array,
+    title: str = "",
+    names: Mapping[Any, str] | None = None,
+    among: Sequence[Any] = (),
 ) -> Column:
-    """A column of words, sorted; `names`: what to call a value."""
+    """A column of words, sorted; `names`: what to call a value; `among`: values to count in."""
     called = names or {}
     # A dictionary: sorting a million words, as np.unique does, takes seconds.
     listed = values.tolist()
-    known = dict.fromkeys(listed)
+    known = dict.fromkeys([*listed, *among])
     missing = [v for v in known if v is None or v != v]
     kept = [v for v in known if not (v is None or v != v)]
     try:
@@ -75,6 +83,13 @@ def category(
         code[None] = NONE
     data = np.fromiter((code[value] for value in listed), np.uint16, len(listed))
     return Column(key, title or key, data, tuple(called.get(v, str(v)) for v in kept))
+
+
+def _without(index: Array) -> Array:
+    """Classes with None for -1."""
+    found = index.astype(object)
+    found[index < 0] = None
+    return found
 
 
 def colour_columns(given: Given, colours: Any) -> list[Column]:
@@ -139,6 +154,19 @@ class Columns:
         return self.label or self.named("prediction")
 
     @property
+    def note(self) -> str:
+        """What was assumed about labels."""
+        if self.label is None or self._given.classes or self._raw.dtype.kind not in "iu":
+            return ""
+        if self._by_index(self._raw):
+            first, code = self.label.values[0] if self.label.values else "", int(self._raw.min())
+            said = f"Labels are taken for the network's classes: {code} is {first}."
+            return "" if first == str(code) else said
+        if self._classes and self._counted(self._raw):
+            return f"Labels 0 to {self._raw.max()} count as your own, not as the network's classes."
+        return ""
+
+    @property
     def most(self) -> int:
         """Bytes of a point in all columns there may ever be."""
         answers = 8 if self._classes else 0
@@ -170,9 +198,15 @@ class Columns:
         known = self._given.classes
         if labels.dtype.kind not in "iu" or not self._classes:
             return False
-        if known and len(known) != self._classes:
-            return False
-        return bool(labels.min() >= 0 and labels.max() < self._classes)
+        if known:
+            return len(known) == self._classes
+        inside = bool(labels.min() >= 0 and labels.max() < self._classes)
+        return inside and not self._counted(labels)
+
+    def _counted(self, labels: Array) -> bool:
+        """Whether they look like somebody's own numbering: 0, 1, ... of far fewer classes."""
+        found = np.unique(labels)
+        return bool(2 * len(found) < self._classes and (found == np.arange(len(found))).all())
 
     def answer(self, answers: Array, net: Network) -> None:
         """Make columns of classes and probabilities (N, 2), NaN where there are none."""
@@ -182,28 +216,30 @@ class Columns:
             return
         index = np.where(some, answers[:, 0], -1).astype(np.int64)
         self.predictions, self.confidences = index, answers[:, 1].astype(np.float32)
-        names = {int(i): net.label(int(i)) for i in np.unique(index[some])}
-        words = np.where(some, index, -1).astype(object)
-        words[~some] = None
-        taken = category("prediction", words, names=names)
-        right = self._right(index, names)
-        self._answers = [taken]
-        if right is not None:
-            codes = np.where(some, right, NONE).astype(np.uint16)
-            self._answers.append(Column("correct", "correct", codes, ("wrong", "right")))
+        classes = self._classes_of_labels()
+        both = sorted(
+            {*index[some].tolist(), *(() if classes is None else classes.tolist())} - {-1}
+        )
+        names = {i: net.label(i) for i in both}
+        among = () if classes is None else both
+        self._answers = [category("prediction", _without(index), names=names, among=among)]
+        if classes is not None:
+            # One list of values for both: a class keeps its colour.
+            self.label = category("label", _without(classes), names=names, among=among)
+            right = np.where(some & (classes >= 0), classes == index, NONE).astype(np.uint16)
+            self._answers.append(Column("correct", "correct", right, ("wrong", "right")))
         self._answers.append(Column("confidence", "confidence", self.confidences))
 
-    def _right(self, index: Array, names: Mapping[int, str]) -> Array | None:
-        """(N,) whether the prediction is the label; None if they cannot be compared."""
+    def _classes_of_labels(self) -> npt.NDArray[np.int64] | None:
+        """(N,) the network's classes that labels stand for, -1 without; None if for others."""
         if self.label is None:
             return None
         if self._by_index(self._raw):
-            return np.asarray(self._raw == index)
-        if self._labels is None or not set(self.label.values or ()) <= set(self._labels):
+            return self._raw.astype(np.int64)
+        index: dict[str | None, int] = {w: i for i, w in enumerate(self._labels or ())}
+        if not set(self.label.values or ()) <= set(index):
             return None
-        taken = [names.get(i) for i in index.tolist()]
-        pairs = zip(self.label.texts(), taken, strict=True)
-        return np.array([label == word for label, word in pairs])
+        return np.array([index.get(word, -1) for word in self.label.texts()], np.int64)
 
     def blob(self, more: Mapping[str, Any], index: Array | None = None) -> bytes:
         """The trait `_points`; with `index` of these points only."""

@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 
 from ..backend._embed_source import Source, image_of
 
@@ -71,6 +79,8 @@ class Given:
         self.coordinates = _read_coordinates(coordinates)
         self.count, self._what = self._agree(has_network)
         """N"""
+        if self.features and own is None and labels is None and _tells(self.source):
+            self.notes.append("Images are not read, nor labels that come with them: give labels=.")
         self.raw_labels = self.sized("labels", labels if labels is not None else own)
         self.names = None if names is None else _texts("names", self.sized("names", names))
 
@@ -81,6 +91,18 @@ class Given:
             return "given" if "" not in self.features else "none"
         return "none" if self.source is None else "network"
 
+    @property
+    def telling(self) -> bool:
+        """Whether labels come with the images, and not all have come."""
+        images = None if self.source is None or self.features else self.source.items
+        missing = isinstance(images, Labelled) and len(images.seen) < self.count
+        return missing and self.raw_labels is None
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels, or may be."""
+        return self.raw_labels is not None or self.telling or self.labels() is not None
+
     def labels(self) -> Array | None:
         """(N,) labels as given, or as far as the data set has told them by now (None: not yet)."""
         if self.raw_labels is not None:
@@ -88,12 +110,7 @@ class Given:
         images = None if self.source is None else self.source.items
         if not isinstance(images, Labelled) or not images.seen:
             return None
-        if len(images.seen) == self.count:
-            return np.asarray([_plain(images.seen[i]) for i in range(self.count)])
-        found = np.full(self.count, None, object)
-        for index, label in images.seen.items():
-            found[index] = _plain(label)
-        return found
+        return _column([_plain(images.seen.get(i)) for i in range(self.count)])
 
     def name(self, index: int) -> str:
         """What to call a point."""
@@ -160,12 +177,13 @@ class Given:
     def _read_images(self, images: Any) -> Any:
         """Bring them into a form that can be asked by number; the labels that come along."""
         if isinstance(images, DataLoader):
-            if isinstance(images.dataset, IterableDataset):
-                images = list(Source(images).read())
-            else:
+            if _is_plain(images):
                 images = images.dataset
                 self.notes.append("Of the loader its data set is taken, in the data set's order.")
-        elif isinstance(images, Iterator):
+            else:
+                images = list(_unbatched(images))
+                self.notes.append("The loader was read once; its images are kept in memory.")
+        elif isinstance(images, Iterator | IterableDataset):
             images = list(images)
         if _has_pairs(images):
             own, self.classes = _known_labels(images)
@@ -186,8 +204,36 @@ def _has_pairs(images: Any) -> bool:
     return hasattr(images, "__getitem__") and hasattr(images, "__len__")
 
 
+def _tells(source: Source | None) -> bool:
+    """Whether labels may come with the images."""
+    return source is not None and isinstance(source.items, Labelled)
+
+
+def _is_plain(loader: DataLoader[Any]) -> bool:
+    """Whether a loader gives all of a data set, each item as it is."""
+    ways = SequentialSampler | RandomSampler
+    indexed = not isinstance(loader.dataset, IterableDataset)
+    return indexed and isinstance(loader.sampler, ways) and loader.collate_fn is default_collate
+
+
+def _unbatched(loader: DataLoader[Any]) -> Iterator[Any]:
+    """What a loader gives, as images or pairs of an image and its label."""
+    alone = loader.batch_sampler is None
+    for batch in loader:
+        image, label = image_of(batch), _beside(batch)
+        if alone:
+            yield image if label is None else (image, label)
+        elif label is None:
+            yield from image
+        else:
+            yield from zip(image, label, strict=True)
+
+
 def _known_labels(images: Any) -> tuple[Any, tuple[str, ...] | None]:
     """Labels and the names of classes that a data set can tell without reading its images."""
+    if isinstance(images, list | tuple):
+        told = [_plain(_label_of(item)) for item in images]
+        return (None if all(label is None for label in told) else _column(told)), None
     if isinstance(images, Subset):
         labels, classes = _known_labels(images.dataset)
         chosen = list(images.indices)
@@ -209,14 +255,25 @@ def _known_labels(images: Any) -> tuple[Any, tuple[str, ...] | None]:
 
 def _label_of(item: Any) -> Any:
     """The label beside an image, if there is one."""
-    if isinstance(item, Mapping):
-        label = next((item[key] for key in _LABELS if key in item), None)
-    elif isinstance(item, tuple | list) and len(item) > 1:
-        label = item[1]
-    else:
-        return None
+    label = _beside(item)
     single = isinstance(label, Tensor | np.ndarray) and label.ndim == 0
     return label if single or isinstance(label, str | int | np.generic) else None
+
+
+def _beside(item: Any) -> Any:
+    """What comes with an image, or with a batch of them."""
+    if isinstance(item, Mapping):
+        return next((item[key] for key in _LABELS if key in item), None)
+    return item[1] if isinstance(item, tuple | list) and len(item) > 1 else None
+
+
+def _column(labels: Sequence[Any]) -> Array:
+    """(N,) labels; objects where some are missing."""
+    if all(label is not None for label in labels):
+        return np.asarray(labels)
+    found = np.full(len(labels), None, object)
+    found[:] = labels
+    return found
 
 
 def _plain(label: Any) -> Any:

@@ -140,7 +140,7 @@ class EmbeddingRun(EmbeddingSettings):
         if not found.complete or _stopped(job, found):
             raise Cancelled
         column = self._columns.classes
-        found = self._finish(judged(found, features, None if column is None else column.data))
+        found = self._finish(judged(found, features, None if column is None else column.known()))
         if not self._thumbs:
             self._publish(_thumbs=self._thumbnails.sheet(_SMALL_ROOM, self._codes()))
         return found
@@ -201,8 +201,9 @@ class EmbeddingRun(EmbeddingSettings):
 
     def _notes(self, layer: str) -> list[str]:
         """What was assumed and left out, in sentences."""
-        notes, failures = list(self._given.notes), self._features.failures
-        if layer == self._default_layer:
+        notes = [*self._given.notes, *filter(None, [self._columns.note])]
+        failures = self._features.failures
+        if layer and layer == self._default_layer:
             notes.append(f"{layer} was chosen, the last layer with maps.")
         if self._features.extraction is not None:
             notes += self._features.extraction.notes

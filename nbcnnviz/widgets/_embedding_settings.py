@@ -167,7 +167,8 @@ class EmbeddingSettings(LayerWidget):
     def _valid_colour(self, key: str) -> str:
         known = [column.key for column in self._columns.all()]
         if self._given.chooses == "network":
-            known += ["prediction", "confidence", "label", "correct"]
+            known += ["prediction", "confidence"]
+            known += ["label", "correct"] if self._given.labelled else []
         key = f"colours:{key}" if f"colours:{key}" in known and key not in known else key
         if key and key not in known:
             names = ", ".join(repr(k.removeprefix("colours:")) for k in dict.fromkeys(known))

@@ -159,6 +159,8 @@ class Embedding(EmbeddingRun):
     @property
     def labels(self) -> npt.NDArray[Any] | None:
         """(N,) as given, or as the data set told them."""
+        if self._given.telling:
+            self._settled()
         return self._given.labels()
 
     @property

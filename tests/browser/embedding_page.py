@@ -19,10 +19,13 @@ import io
 import json
 from typing import Any
 
+import hostile
 import numpy as np
 from PIL import Image
+from rows import Case
 from sklearn.datasets import load_digits
 from static_page import StaticPage, WidgetKernel
+from watch import Watch
 
 import nbcnnviz as nv
 from nbcnnviz.widgets._codec import pack, unpack
@@ -244,9 +247,13 @@ class FakeKernel:
 class EmbeddingPage:
     """One Embedding on a page, painted and idle (or `state`)."""
 
-    def __init__(self, page: StaticPage, kernel: Any = None, state: str | None = "idle") -> None:
+    def __init__(
+        self, page: Any, kernel: Any = None, state: str | None = "idle", index: int = 0
+    ) -> None:
         self.page, self.kernel = page, kernel
-        self.root = page.page.locator(".nbcnnviz[data-widget=embedding]")
+        self.near = False
+        """Whether a test has zoomed."""
+        self.root = page.page.locator(".nbcnnviz[data-widget=embedding]").nth(index)
         self.stage = self.root.locator("canvas[data-role=stage]")
         self.top = self.root.locator(".em-over")
         self.status = self.root.locator("[role=status]")
@@ -390,3 +397,121 @@ class EmbeddingPage:
     def living(self) -> int:
         """WebGL contexts that are alive; the page was opened with COUNT_CONTEXTS."""
         return int(self.page.page.evaluate("() => window.living()"))
+
+
+class EmbeddingCase(Case):
+    """Embedding of a picture that is shifted, where layers are chosen."""
+
+    stem = "embedding"
+    make = (
+        "nv.Embedding(net, [net.prepare(digit)[0].roll((k // 16, k % 16), (1, 2)) "
+        "for k in range(96)], ['even', 'odd'] * 48, perplexity=4)"
+    )
+    write = read = "layer"
+    values = ("conv1", "pool2")
+    questions = 60
+    use = """
+      const kind = round % 8, turn = round >> 3;
+      const map = root.querySelector(".em-over");
+      const box = map.getBoundingClientRect();
+      const move = (x, y) => map.dispatchEvent(new PointerEvent("pointermove", { bubbles: true,
+        clientX: box.x + x * box.width, clientY: box.y + y * box.height }));
+      const press = (key) =>
+        map.dispatchEvent(new KeyboardEvent("keydown", { bubbles: true, key }));
+      if (kind === 0) model.set("layer", ["conv1", "conv2", "pool2"][turn % 3]);
+      if (kind === 1) for (let x = 0.1; x < 0.9; x += 0.04) move(x, (turn % 10) / 10);
+      if (kind === 2) pick("colour by", ["label", "prediction", "confidence"][turn % 3]);
+      if (kind === 3) press(["+", "-", "0", "]", "["][turn % 5]);
+      if (kind === 4) { press("]"); press("s"); }
+      if (kind === 5) button(["lasso", "box", "pan"][turn % 3]);
+      if (kind === 6) slide("perplexity", 2 + turn % 3);
+      if (kind === 7) press("Escape");
+    """
+
+    def widget(self) -> nv.Embedding:
+        net, digit = nv.Network.digits(), nv.sample_image("digit")
+        widget: nv.Embedding = eval(self.make, {"nv": nv, "net": net, "digit": digit})
+        assert widget.quality is not None
+        return widget
+
+    def view(self, page: Watch, index: int = 0, state: str = "idle") -> EmbeddingPage:
+        view = EmbeddingPage(page, None, state, index)
+        page.until(lambda: view.data("points") not in (None, "0"), "there are points")
+        return view
+
+    def shown(self, view: EmbeddingPage) -> list[str]:
+        of = view.root.get_by_role("region", name="the map")
+        return [self._picker(view).input_value(), of.inner_text(), view.legend.inner_text()]
+
+    def choose(self, view: EmbeddingPage, value: str) -> None:
+        self._picker(view).fill(value)
+        view.press("Enter")
+        view.page.until(lambda: f"of {value}" in self.shown(view)[1], f"the map of {value}")
+
+    def look(self, view: EmbeddingPage) -> None:
+        view.top.focus()
+        view.press("0" if view.near else "+")
+        view.near = not view.near
+
+    def point(self, view: EmbeddingPage) -> str:
+        view.top.focus()
+        view.press("]")
+        view.page.until(view.card.is_visible)
+        said: str = view.card.inner_text()
+        view.press("Escape")
+        return said
+
+    def keys(self, view: EmbeddingPage) -> Any:
+        return view.top
+
+    def says(self, view: EmbeddingPage) -> str:
+        return view.page.pixels(view.root)
+
+    def beyond(self, view: EmbeddingPage) -> None:
+        view.choose("method", "tsne")
+        view.button("Run").click()
+        view.page.until(lambda: "not saved in this file" in view.status.inner_text())
+        view.choose("method", "pca")
+
+    def hostile(self, net: nv.Network) -> nv.Embedding:
+        count = len(hostile.STRINGS)
+        pictures = [hostile.picture().roll(k % 16, 2).roll(k // 16, 1) for k in range(count)]
+        layer = f"layers.{hostile.LAYERS[1]}"
+        names = hostile.STRINGS[::-1]
+        return nv.Embedding(
+            net, pictures, hostile.STRINGS, layer, names=names, colours={hostile.STRINGS[2]: names}
+        )
+
+    def walk(self, view: EmbeddingPage, widget: nv.Embedding) -> None:
+        page = view.page
+        rows = view.legend.locator("[data-value]")
+        page.until(lambda: rows.count() == len(hostile.STRINGS))
+        values = rows.evaluate_all("all => all.map((row) => row.dataset.value)")
+        assert sorted(values) == sorted(hostile.STRINGS)
+        picker = self._picker(view)
+        picker.click()
+        names = view.root.locator("[role=option] .nbc-opt-name")
+        page.until(lambda: names.count() > len(hostile.LAYERS))
+        assert {f"layers.{name}" for name in hostile.LAYERS} <= set(names.all_text_contents())
+        view.press("Escape")
+        view.top.focus()
+        for index in range(8):
+            view.press("]")
+            said = hostile.STRINGS[::-1][index]
+            page.until(lambda s=said: s in view.card.text_content(), repr(said))
+        view.press("Escape")
+        choices = view.root.get_by_role("combobox", name="colour by").locator("option")
+        assert hostile.STRINGS[2] in choices.all_text_contents()
+        alert = view.root.locator(".nbc-error")
+        for layer, string in zip(hostile.LAYERS[2:10], hostile.STRINGS[:8], strict=True):
+            widget.net.model.gate.message = string
+            picker.fill(f"layers.{layer}")
+            view.press("Enter")
+            page.until(lambda s=string: s in alert.text_content(), repr(string))
+        widget.net.model.gate.message = None
+        picker.fill(f"layers.{hostile.LAYERS[1]}")
+        view.press("Enter")
+        view.wait("idle")
+
+    def _picker(self, view: EmbeddingPage) -> Any:
+        return view.root.get_by_role("combobox", name="Layer", exact=True)

@@ -42,7 +42,7 @@ _AGAIN = """async (times) => {
     window.running.end();
     window.running = await nbcnnviz.start(here, page, module, respond);
     for (let f = 0; f < 4; f += 1) await new Promise((go) => requestAnimationFrame(go));
-    document.querySelector("canvas[data-role=stage]").focus();
+    document.querySelector(".nbcnnviz [tabindex='0'], .nbcnnviz input").focus();
     for (let f = 0; f < 8; f += 1) await new Promise((go) => requestAnimationFrame(go));
   }
 }"""
@@ -94,6 +94,8 @@ class Case:
     """Of the widget's files."""
     make = ""
     """The expression that makes a small one in a notebook, after `SETUP`."""
+    finish = False
+    """There is nothing to see before `compute()`."""
     write = ""
     """The attribute of the widget that `choose` sets."""
     read = ""
@@ -134,6 +136,14 @@ class Case:
     def beyond(self, view: Any) -> None:
         """Ask a saved page for what it does not hold."""
         raise NotImplementedError
+
+    def keys(self, view: Any) -> Any:
+        """What takes the arrow keys."""
+        return view.stage
+
+    def says(self, view: Any) -> str:
+        """What changes when the arrow keys lead on."""
+        return str(view.status.inner_text())
 
     def hostile(self, net: Any) -> Any:
         """A widget over `hostile.network()`; what else has a name attacks too."""

@@ -11,6 +11,8 @@ import nbclient
 import nbformat
 import pytest
 from attribution_page import AttributionCase
+from dream_cases import DeepDreamCase, MaximizeCase, StyleTransferCase
+from embedding_page import EmbeddingCase
 from lab import write_notebook
 from pooling_page import PoolingCase
 from rows import SETUP, again, cells, changes, close_output, nowhere, settled
@@ -18,7 +20,14 @@ from test_feature_maps_export import convert, pictures, quiet
 from test_feature_maps_hostile import inert
 from test_feature_maps_soak import measure
 
-CASES = [PoolingCase(), AttributionCase()]
+CASES = [
+    PoolingCase(),
+    AttributionCase(),
+    EmbeddingCase(),
+    DeepDreamCase(),
+    StyleTransferCase(),
+    MaximizeCase(),
+]
 STATE = "application/vnd.jupyter.widget-state+json"
 
 
@@ -46,11 +55,11 @@ def test_in_notebook_7(notebook7, case):
     view = case.open(nb)
     assert case.point(view)
     # The keys are the widget's: no other cell is chosen, none is made or taken away.
-    view.stage.focus()
-    before, said = cells(nb), view.status.inner_text()
+    case.keys(view).focus()
+    before, said = cells(nb), case.says(view)
     for key in ("ArrowRight", "ArrowDown", "ArrowDown", "d", "d", "a"):
         nb.page.keyboard.press(key)
-    nb.until(lambda: view.status.inner_text() != said, "arrow keys lead on")
+    nb.until(lambda: case.says(view) != said, "arrow keys lead on")
     assert cells(nb) == before
     case.chosen(nb, view, case.values[0])
     case.told(nb, view, case.values[1])
@@ -151,7 +160,10 @@ def test_saved_shut_down_and_opened_again(lab, notebook, case):
 def executed(tmp_path_factory):
     """A notebook with every widget, and both kinds of snapshot of it, as nbconvert gets it."""
     path = tmp_path_factory.mktemp("rows") / "notebook.ipynb"
-    shown = [f"w{i} = {case.make}\nw{i}" for i, case in enumerate(CASES)]
+    shown = [
+        f"w{i} = {case.make}\n{f'w{i}.compute()' if case.finish else ''}\nw{i}"
+        for i, case in enumerate(CASES)
+    ]
     snapshots = [f"w{i}.snapshot()" for i in range(len(CASES))]
     alive = [f"w{i}.snapshot(interactive=True)" for i in range(len(CASES))]
     write_notebook(path, (SETUP, *shown, *snapshots, *alive))

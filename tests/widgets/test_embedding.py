@@ -21,7 +21,13 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    SubsetRandomSampler,
+    TensorDataset,
+)
 
 import nbcnnviz as nv
 from nbcnnviz.backend._embed_lapse import aligned
@@ -36,11 +42,11 @@ EMBED = {"method": "tsne", "perplexity": 10.0, "iterations": 60, "start": "auto"
 class Small(nn.Module):
     """Two convolutions, global average pooling, a linear layer."""
 
-    def __init__(self):
+    def __init__(self, classes=4):
         super().__init__()
         self.conv = nn.Conv2d(3, 6, 3, padding=1)
         self.deep = nn.Conv2d(6, 5, 3, stride=2)
-        self.fc = nn.Linear(5, 4)
+        self.fc = nn.Linear(5, classes)
 
     def forward(self, x):
         x = torch.relu(self.deep(torch.relu(self.conv(x))))
@@ -236,7 +242,55 @@ def test_labels_are_compared_with_predictions_only_where_they_can_be(pictures):
     assert "correct" not in keys(["a", "zebra"] * 20)[0]
     assert "correct" not in keys([0, 7] * 20)[0]
     found, _ = keys([0, 3] * 20)
-    assert found["label"]["values"] == ["a", "d"] and "correct" in found
+    # A class has one code, and so one colour, in both columns.
+    assert found["label"]["values"] == found["prediction"]["values"]
+    assert {"a", "d"} <= set(found["label"]["values"]) and "correct" in found
+
+
+def test_ones_own_numbers_are_not_the_networks_classes(pictures):
+    torch.manual_seed(0)
+    names = [f"class {i}" for i in range(10)]
+    net = network(Small(classes=10), labels=names)
+    own = nv.Embedding(net, pictures, [0, 1, 2, 3] * 10)
+    own.compute()
+    column = {c["key"]: c for c in unpack(own._points)[0]["columns"]}
+    assert column["label"]["values"] == ["0", "1", "2", "3"] and "correct" not in column
+    assert any("count as your own" in note for note in own._shown.notes)
+    theirs = nv.Embedding(net, pictures, [0, 1, 2, 9] * 10)
+    theirs.compute()
+    assert any("0 is class 0" in note for note in theirs._shown.notes)
+
+
+def test_labels_that_come_with_images_are_all_there(net, pictures):
+    pairs = [(picture, "ab"[i % 2]) for i, picture in enumerate(pictures)]
+    wanted = ["a", "b"] * 20
+    assert nv.Embedding(net, iter(pairs)).labels.tolist() == wanted
+    features = np.random.default_rng(0).normal(size=(40, 5))
+    given = nv.Embedding(None, pairs, features=features)
+    assert given.labels.tolist() == wanted and given.quality.purity is not None
+    tensors = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
+    pairs = [(picture, i % 2) for i, picture in enumerate(tensors)]
+    some = DataLoader(pairs, 8, sampler=SubsetRandomSampler([1, 3, 5, 6]))
+    found = nv.Embedding(net, some)
+    assert len(found.coordinates) == 4 and sorted(found.labels.tolist()) == [0, 1, 1, 1]
+
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(pairs)
+
+    for stream in (Stream(), DataLoader(Stream(), 8)):
+        assert nv.Embedding(net, stream).labels.tolist() == [0, 1] * 20
+
+
+def test_what_is_not_so_is_not_said(net, pictures):
+    widget = nv.Embedding(None, features=np.random.default_rng(0).normal(size=(20, 4)))
+    assert widget.coordinates.shape == (20, 2)
+    assert not any("was chosen" in note for note in widget._shown.notes)
+    with pytest.raises(ValueError, match="colour_by"):
+        nv.Embedding(net, pictures, colour_by="correct")
+    table = nv.Embedding(None, coordinates=np.eye(3, 2), colours={"selected": [5, 6, 7]})
+    frame = table.to_dataframe()
+    assert frame["selected_"].tolist() == [5, 6, 7] and not frame["selected"].any()
 
 
 def test_networks_without_class_scores_have_no_predictions(pictures):
