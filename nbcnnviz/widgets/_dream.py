@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_STEPS = 100_000
+SAVE_SECONDS = 4.0
+"""Between two films in the notebook's state: it may be saved, or its kernel end, in mid-run."""
 
 
 class DreamWidget(NetworkWidget):
@@ -181,13 +184,14 @@ class DreamWidget(NetworkWidget):
 
         Several of them, as a list, where there are several results.
         """
+        if not self._alive:
+            raise RuntimeError("this widget is closed: make a new one")
         pictures = [Image.fromarray(each) for each in self._pictures()]
         return pictures if len(pictures) > 1 else pictures[0]
 
     def play(self) -> None:
         """Go on in the background; at the end, begin again."""
-        again = self._run.state == "done" and self._run.same_plan(self._wanted)
-        self._ask(0, again)
+        self._ask(0, False)
 
     def pause(self) -> None:
         """End the run within a step; `play()` goes on from there, to the bit."""
@@ -209,13 +213,14 @@ class DreamWidget(NetworkWidget):
         self._endpoint.begin("run", steps=steps, again=again)
 
     def _compute(self, job: Job) -> Any:
-        self._go(job, 0, False)
+        if self._run.state != "done" or self._run.last != self._wanted:
+            self._go(job, 0, False)
         return self.result
 
     # -- the run ----------------------------------------------------------------------------------
 
     def _go(self, job: Job, steps: int, again: bool) -> None:
-        """So many steps, or all that are left.
+        """So many steps, or all that are left; where none is, it begins again.
 
         Raises:
             Cancelled: the job was; what was done stays.
@@ -223,11 +228,14 @@ class DreamWidget(NetworkWidget):
         run = self._run
         if again:
             run.restart()
-        run.state = "running"
-        left = steps or -1
+        run.state, left, saved = "running", steps or -1, time.monotonic()
         try:
             while left:
                 frame = run.advance(self._wanted)
+                if frame is None and left == (steps or -1) and run.step and self._alive:
+                    run.restart()
+                    run.state = "running"
+                    frame = run.advance(self._wanted)
                 left -= 1
                 if frame is None or frame.stopped:
                     break
@@ -237,6 +245,9 @@ class DreamWidget(NetworkWidget):
                     break
                 if left:
                     job.partial(self._frame_blob)
+                if time.monotonic() - saved >= SAVE_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
                 job.progress(frame.step, run.steps)
         finally:
             run.rest()
@@ -299,10 +310,12 @@ class DreamWidget(NetworkWidget):
 
     def _headline(self) -> str:
         run = self._run
-        return f"{self._title()}: step {run.step} of {run.steps}"
+        # Of the picture's own settings: those of now may be for the next step.
+        title = self._title(run.last or self._wanted) + ", varied" * run.varied
+        return f"{title}: step {run.step} of {run.steps}"
 
-    def _title(self) -> str:
-        """What the run is of."""
+    def _title(self, settings: Settings) -> str:
+        """What the run is of, under these settings."""
         raise NotImplementedError
 
     def _picture(self) -> npt.NDArray[np.uint8]:

@@ -52,8 +52,10 @@ class Run:
         self.film = Film()
         self.began: Settings | None = None
         """The settings of the first step."""
+        self.last: Settings | None = None
+        """Those of the last step."""
         self.varied = False
-        """Later steps had other ones."""
+        """Later steps had other ones than the first."""
         self._frames = None
 
     @property
@@ -108,6 +110,7 @@ class Run:
         if not frame.stopped:
             self.varied |= self.began is not None and self.began != wanted
             self.began = wanted if self.began is None else self.began
+            self.last = wanted
             self._keep(frame)
         else:
             # Its step did not count; the next attempt begins anew from here.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from ._embedding_given import Given
 NONE = 65535
 """The code of a point without a value."""
 _MOST = 65535
+_WORDS = 20_000
+"""Bytes of words that count for little."""
 _NAMES = 5000
 _NAME_BYTES = 100_000
 
@@ -44,6 +46,21 @@ class Column:
         """(N,) words, None without one."""
         words = [*(self.values or ())]
         return [words[code] if code != NONE else None for code in self.data.tolist()]
+
+    @property
+    def size(self) -> int:
+        """Bytes of its words, about."""
+        return sum(len(word) + 3 for word in self.values or ())
+
+    def part(self, index: Array) -> Column:
+        """Of some points; of many words only theirs."""
+        data = self.data[index]
+        if self.values is None or self.size <= _WORDS:
+            return replace(self, data=data)
+        used = [code for code in np.unique(data).tolist() if code != NONE]
+        codes = np.full(NONE + 1, NONE, np.uint16)
+        codes[used] = np.arange(len(used))
+        return replace(self, data=codes[data], values=tuple(self.values[code] for code in used))
 
     def known(self) -> Array:
         """(N,) numbers of a category's values, NaN without one."""
@@ -170,7 +187,9 @@ class Columns:
     def most(self) -> int:
         """Bytes of a point in all columns there may ever be."""
         answers = 8 if self._classes else 0
-        return 2 + answers + sum(column.data.itemsize for column in self._own)
+        each = 2 + answers + sum(column.data.itemsize for column in self._own)
+        words = sum(column.size for column in self.all() if column.size > _WORDS)
+        return each + -(-words // max(1, self._given.count))
 
     def default(self) -> str:
         """What to colour by at first."""
@@ -244,6 +263,8 @@ class Columns:
     def blob(self, more: Mapping[str, Any], index: Array | None = None) -> bytes:
         """The trait `_points`; with `index` of these points only."""
         columns = self.all()
+        if index is not None:
+            columns = [column.part(index) for column in columns]
         meta = {
             "total": self._given.count,
             "sample": index is not None,
@@ -254,8 +275,7 @@ class Columns:
             "given": self._given.coordinates is not None,
             **more,
         }
-        part: Any = slice(None) if index is None else index
-        arrays = {f"c_{number}": column.data[part] for number, column in enumerate(columns)}
+        arrays = {f"c_{number}": column.data for number, column in enumerate(columns)}
         return pack(meta, arrays if index is None else {**arrays, "index": index.astype(np.int32)})
 
 

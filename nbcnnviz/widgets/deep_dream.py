@@ -210,8 +210,11 @@ class DeepDream(ThumbsWidget):
 
     # -- stills -------------------------------------------------------------------------------
 
-    def _title(self) -> str:
-        return f"Dream of {' + '.join(self.mix)} on {self._name}"
+    def _title(self, settings: Settings) -> str:
+        channel = settings["channel"]
+        one = "" if channel is None else f", channel {channel},"
+        guided = ", guided" if settings["guided"] else ""
+        return f"Dream of {' + '.join(settings['mix'])}{one} on {self._name}{guided}"
 
     def _given(self) -> list[str]:
         return [f"image = ...  # {self._name}"] + ["guide = ..."] * (self._guide is not None)

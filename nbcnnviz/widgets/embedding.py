@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from ..backend.layers import Layer
 
-ROOM = 390_000
+ROOM = 540_000
 """Bytes of the points, their map and what is selected in a saved notebook."""
 _PATIENCE = 3.0
 """Seconds that a still picture waits for the first map."""

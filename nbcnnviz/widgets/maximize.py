@@ -180,6 +180,9 @@ class Maximize(ThumbsWidget):
         return shape[0], shape[1], shape[2]
 
     def _settle(self, change: Any) -> None:
+        if change["name"] in ("layer", "channel") and self.target is not None:
+            # Who chooses a unit no longer asks for a class.
+            self.target = None
         if change["name"] != "layer":
             return
         count, height, width = self._map()
@@ -210,14 +213,15 @@ class Maximize(ThumbsWidget):
 
     # -- stills -------------------------------------------------------------------------------
 
-    def _title(self) -> str:
-        if self.target is not None:
-            return f"Favourite of {self._names[self.target]}"
+    def _title(self, settings: Settings) -> str:
+        target, position = settings["target"], settings["position"]
+        if target is not None:
+            return f"Favourite of {self._names[target]}"
         place = ""
-        if self.position is not None:
-            middle = self.position == "center"
-            place = ", middle neuron" if middle else f", neuron {tuple(self.position)}"
-        return f"Favourite of {self.layer}, channel {self.channel}{place}"
+        if position is not None:
+            middle = position == "center"
+            place = ", middle neuron" if middle else f", neuron {tuple(position)}"
+        return f"Favourite of {settings['layer']}, channel {settings['channel']}{place}"
 
     def _given(self) -> list[str]:
         return []

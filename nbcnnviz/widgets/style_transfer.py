@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -69,6 +70,8 @@ class StyleTransfer(DreamWidget):
     )
     _measure = "total"
     _apart: Callable[[], bytes] = bytes
+    _grams: tuple[list[float], StyleFrames] | None = None
+    """What Gram matrices are asked of, by the weights of the styles."""
     """Packs the two halves, if they were painted."""
 
     content_layer = Setting()
@@ -121,6 +124,7 @@ class StyleTransfer(DreamWidget):
             content_layer = chosen.content if content_layer is None else content_layer
             style_layers = chosen.style if style_layers is None else style_layers
             self._chosen = (str(chosen),)
+        self._gram_lock = threading.Lock()
         start = records.start_blob(called, picture.shape[:2], picture, styles=styles)
         given = {
             "content_layer": content_layer,
@@ -207,6 +211,7 @@ class StyleTransfer(DreamWidget):
         super()._release()
         self._content, self._styles, self._fixed = None, [], {}
         self._apart = bytes
+        self._grams = None
 
     # -- what the browser asks ------------------------------------------------------------------
 
@@ -215,9 +220,12 @@ class StyleTransfer(DreamWidget):
         return self._gram(layer)
 
     def _gram(self, layer: str) -> bytes:
-        frames = self._run.ready(self._wanted)
-        assert isinstance(frames, StyleFrames)
-        now, target = frames.grams(self._run.frame, self._usable(layer).name)
+        # Frames of their own: an export asks from another thread than the run's.
+        with self._gram_lock:
+            weights = self._wanted["style_weights"]
+            if self._grams is None or self._grams[0] != weights:
+                self._grams = weights, self._make(self._wanted, None)
+            now, target = self._grams[1].grams(self._run.frame, self._usable(layer).name)
         return _style_record.gram_blob(layer, now, target)
 
     @long_lane(steps=number(1, MOST_STEPS))
@@ -231,7 +239,7 @@ class StyleTransfer(DreamWidget):
 
     # -- stills -------------------------------------------------------------------------------
 
-    def _title(self) -> str:
+    def _title(self, settings: Settings) -> str:
         return f"{self._name} in the style of {' + '.join(self._style_names)}"
 
     def _given(self) -> list[str]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 import nbcnnviz as nv
 from nbcnnviz import backend
-from nbcnnviz.widgets import _base
+from nbcnnviz.widgets import _base, _dream
 from nbcnnviz.widgets._codec import unpack
 
 SEED = np.random.default_rng(0)
@@ -205,6 +205,43 @@ class RunTests:
         join(widget)
         assert film(widget)[0]["run"] == 3 and same(widget.frame, whole.frame)
         assert same(widget.frame, widget.frame) and widget.compute() is not None
+
+    def test_a_changed_plan_is_played_after_the_end(self, make, whole):
+        """Also where it leaves nothing to do: then it begins again."""
+        widget = make()
+        widget.compute()
+        number = widget._run.number
+        for name in widget._plan:
+            value = getattr(widget, name)
+            changed = not value if isinstance(value, bool) else value + 1
+            for wanted in (changed, value):
+                before = widget._run.film
+                setattr(widget, name, wanted)
+                steps = widget._run.step
+                widget.compute()
+                again = widget._run.number > number
+                assert again or widget._run.step > steps, f"{name}={wanted!r}"
+                assert widget.state == "done"
+                number = widget._run.number
+                assert (widget._run.film is before) != again
+        # With all as it was computing is done.
+        widget.compute()
+        assert widget._run.number == number
+
+    def test_the_film_is_kept_while_it_runs(self, make, monkeypatch):
+        monkeypatch.setattr(_dream, "SAVE_SECONDS", 0.0)
+        widget, kept = make(), []
+        widget.observe(lambda change: kept.append(unpack(change["new"])[0]), "_film")
+        widget.compute()
+        assert len(kept) > 2
+        assert any(film["state"] == "running" and film["step"] for film in kept)
+
+    def test_a_closed_widget_has_no_result(self, make):
+        widget = make()
+        widget.compute()
+        widget.close()
+        with pytest.raises(RuntimeError, match="closed"):
+            _ = widget.result
 
     def test_pause_ends_it_within_a_step(self, make, net, view_of):
         widget = make(steps=5000)
@@ -474,6 +511,9 @@ class RunTests:
         name, value, _ = self.setting
         usual = getattr(widget, name)
         widget.play()
+        deadline = time.monotonic() + 20
+        while not widget._run.step and time.monotonic() < deadline:
+            time.sleep(0.01)
 
         def toggle() -> None:
             for each in (value, usual) * 5:

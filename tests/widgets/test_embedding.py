@@ -282,6 +282,18 @@ def test_labels_that_come_with_images_are_all_there(net, pictures):
         assert nv.Embedding(net, stream).labels.tolist() == [0, 1] * 20
 
 
+def test_words_count_in_what_is_saved():
+    count, xy = 30_000, np.random.default_rng(0).random((50_000, 2))
+    labels = [f"/home/somebody/photos/of/summer/image_{i:06d}.jpeg" for i in range(count)]
+    widget = nv.Embedding(None, coordinates=xy[:count], labels=labels)
+    meta, arrays = unpack(widget._points)
+    assert meta["sample"] and len(widget._points) + len(widget._map) < 600_000
+    words = meta["columns"][0]["values"]
+    assert [words[c] for c in arrays["c_0"]] == [labels[i] for i in arrays["index"]]
+    few = nv.Embedding(None, coordinates=xy, labels=["a", "b"] * 25_000)
+    assert not unpack(few._points)[0]["sample"]
+
+
 def test_what_is_not_so_is_not_said(net, pictures):
     widget = nv.Embedding(None, features=np.random.default_rng(0).normal(size=(20, 4)))
     assert widget.coordinates.shape == (20, 2)

@@ -60,7 +60,7 @@ def test_a_class_is_meant_by_index_or_label(net):
 
 def test_another_layer_brings_channel_and_place_along(net, view_of):
     widget = grow(net, position=(7, 5), channel=7)
-    assert widget.position == [7, 5] and "neuron (7, 5)" in widget._title()
+    assert widget.position == [7, 5] and "neuron (7, 5)" in widget._title(widget._wanted)
     widget.compute()
     assert same(run_code(widget), widget.frame)
     widget.layer = "conv"

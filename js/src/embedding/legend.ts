@@ -46,6 +46,9 @@ export function createLegend(session: Session): HTMLElement {
     const counts = new Map<number, number>();
     for (const code of column.codes ?? []) counts.set(code, (counts.get(code) ?? 0) + 1);
     const codes = [...column.values.keys(), NONE].filter((code) => counts.has(code));
+    // Of too many to list, the most frequent.
+    const often = (code: number): number => counts.get(code) as number;
+    if (codes.length > MOST) codes.sort((one, two) => often(two) - often(one));
     const colours = classColours(column);
     rows = codes.slice(0, MOST).map((code) => {
       const word = column.values[code] ?? "none";

@@ -151,14 +151,15 @@ export function createSession(shell: Shell) {
       return self.hovered >= 0 ? self.hovered : self.pinned;
     },
   };
-  const recolour = (): void => {
+  const recolour = (before: Column | null = null): void => {
     ink = null;
-    self.hidden.clear();
+    // What is hidden stays so while the values are the same, as after each epoch of training.
+    if (!before || !alike(before, self.column)) self.hidden.clear();
     self.legend = -1;
     emit("colours");
     restate();
   };
-  self.colourBy.on(recolour);
+  self.colourBy.on(() => recolour());
   for (const trait of [self.method, self.perplexity, self.iterations]) {
     (trait as { on(fn: () => void): void }).on(() => emit("settings"));
   }
@@ -167,6 +168,7 @@ export function createSession(shell: Shell) {
   /** Other points, or other columns of the same. */
   function set(points: Points): void {
     const other = points.total !== self.points.total || points.count !== self.points.count;
+    const before = self.column;
     self.points = points;
     if (points.total !== self.selection.length) {
       self.selection = new Uint8Array(points.total);
@@ -176,7 +178,7 @@ export function createSession(shell: Shell) {
       self.hovered = self.pinned = -1;
       self.places = self.meta = self.near = self.found = grid = null;
     }
-    recolour();
+    recolour(before);
     emit("points");
   }
 
@@ -291,6 +293,10 @@ export function createSession(shell: Shell) {
     self.camera = camera;
     emit("camera");
   }
+}
+
+function alike(one: Column, two: Column | null): boolean {
+  return one.key === two?.key && one.values.join("\n") === two.values.join("\n");
 }
 
 /** The visible points in a polygon of the data's own measure. */

@@ -33,7 +33,7 @@ export function createToolbar(session: Session, feed: Feed): HTMLElement {
     {
       label: "perplexity",
       title: "About how many neighbours each point keeps close",
-      min: 2,
+      min: 1,
       max: 100,
       value: perplexity.get(),
       onInput: (value) => perplexity.set(value),
@@ -96,7 +96,7 @@ export function createToolbar(session: Session, feed: Feed): HTMLElement {
     layer.setOptions(rows.map(({ name, label }) => [name, label] as const));
     layer.value = session.layers.current.get();
     // More neighbours than a third of all points t-SNE cannot keep.
-    const most = Math.max(2, Math.min(100, Math.floor((points.total - 1) / 3)));
+    const most = Math.max(1, Math.min(100, Math.floor((points.total - 1) / 3)));
     (near.input as HTMLInputElement).max = String(most);
     near.value = perplexity.get();
     steps.value = iterations.get();
