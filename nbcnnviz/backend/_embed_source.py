@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
 from ._model import kind
 
@@ -62,6 +62,8 @@ class Source:
             _check_array(images)
         elif isinstance(images, bytes | bytearray):
             raise TypeError(f"images: {kind(images)}; {_WANTED}")
+        elif hasattr(images, "iloc"):
+            self.items = by_position(images)
         elif not (hasattr(images, "__getitem__") and isinstance(images, Sized)):
             self._read_stream(images)
             return
@@ -73,15 +75,22 @@ class Source:
 
     def _read_loader(self, loader: Any) -> None:
         self.indexed = False
-        self.count = _loader_count(loader)
-        if isinstance(loader.sampler, RandomSampler):
+        batches = loader.batch_sampler
+        # With batches of the user's own the loader has another sampler that it does not ask.
+        own = batches is not None and type(batches) is not BatchSampler
+        order = loader.sampler if batches is None or own else batches.sampler
+        self.count = None if own else _loader_count(loader, order)
+        stream = isinstance(loader.dataset, torch.utils.data.IterableDataset)
+        if own or not (stream or type(order) is SequentialSampler):
             self.repeatable = False
+            shuffles = not own and isinstance(order, RandomSampler)
+            how = "shuffles" if shuffles else f"has a {kind(batches if own else order)}"
             self.notes.append(
-                "The loader shuffles: rows are in the order in which it gave the images, not in "
+                f"The loader {how}: rows are in the order in which it gave the images, not in "
                 "that of its data set."
             )
-        if loader.drop_last and loader.batch_size and isinstance(loader.sampler, Sized):
-            lost = len(loader.sampler) % loader.batch_size
+        if not own and batches is not None and batches.drop_last and isinstance(order, Sized):
+            lost = len(order) % batches.batch_size
             if lost:
                 self.notes.append(f"The loader drops its last {lost} images (drop_last).")
 
@@ -131,7 +140,7 @@ class Source:
             yield from map(image_of, self.items)
             return
         for batch in self.items:
-            yield from [image_of(batch)] if self.items.batch_size is None else rows_of(batch)
+            yield from [image_of(batch)] if self.items.batch_sampler is None else rows_of(batch)
 
 
 class Taking:
@@ -212,17 +221,30 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or kind(error)
 
 
-def _loader_count(loader: Any) -> int | None:
-    if not isinstance(loader.sampler, Sized):
+def by_position(series: Any) -> list[Any]:
+    """The items of a pandas Series, or its like, in their order, whatever their labels.
+
+    Raises:
+        TypeError: a table.
+    """
+    if getattr(series, "ndim", 1) != 1:
+        raise TypeError(f"images: a {kind(series)}; give its column of images, as in table['path']")
+    return [series.iloc[place] for place in range(len(series))]
+
+
+def _loader_count(loader: Any, order: Any) -> int | None:
+    if not isinstance(order, Sized):
         return None
     try:
-        count = len(loader.sampler)
+        count = len(order)
     except TypeError:  # a sampler without end
         return None
     if isinstance(loader.dataset, torch.utils.data.IterableDataset):
         return len(loader.dataset) if isinstance(loader.dataset, Sized) else None
-    size = loader.batch_size
-    return count // size * size if loader.drop_last and size else count
+    batches = loader.batch_sampler
+    if batches is None or not batches.drop_last:
+        return count
+    return count // int(batches.batch_size) * int(batches.batch_size)
 
 
 def _check_array(array: Any) -> None:

@@ -38,6 +38,10 @@ _STEP = 0.1
 """Seconds of quick batches between two reports of progress."""
 _QUICK = 0.02
 """Images that load within so many seconds are loaded while the network is held."""
+_UNSTEADY = (
+    "the loader shuffles or has a sampler of its own, so that a run could not be resumed; give "
+    "one in the data set's order"
+)
 _NAMED = 3
 """Unreadable images that a warning names."""
 
@@ -190,8 +194,10 @@ class _Run:
             self._open_files(os.fsdecode(self.out))
 
     def _go_on(self, before: Extraction) -> None:
-        if set(before.layers) != set(self.names) or not self.source.repeatable:
-            raise ValueError(f"resume: {before!r} is of other layers, or the loader shuffles")
+        if set(before.layers) != set(self.names):
+            raise ValueError(f"resume: {before!r} is of other layers than {self.names}")
+        if not self.source.repeatable:
+            raise ValueError(f"resume: {_UNSTEADY}")
         for name, rows in before.layers.items():
             self.stores[name].append(rows)
         self.done = len(before.features)
@@ -199,10 +205,7 @@ class _Run:
 
     def _open_files(self, out: str) -> None:
         if not self.source.repeatable:
-            raise ValueError(
-                "images: the loader shuffles, so that a run could not be resumed; give one "
-                "without shuffling, or no `out`"
-            )
+            raise ValueError(f"images: {_UNSTEADY}, or no `out`")
         paths = paths_of(out, self.names)
         facts = facts_of(self.net, self.source, self.names, self.spatial)
         single = len(self.names) == 1

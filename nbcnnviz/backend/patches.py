@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ._attr_pixels import check_count
 from ._attr_question import Progress, check_progress, takes_no_batches
 from ._attr_result import on_cpu
+from ._embed_source import by_position
 from ._model import kind
 from ._pace import free, is_out_of_memory
 from .attribution import attribute
@@ -271,6 +272,8 @@ def _count(images: Any) -> int:
 
 def _each(images: Any) -> Iterator[Any]:
     """One image after another, of data sets without their labels, of batches row by row."""
+    if hasattr(images, "iloc"):
+        images = by_position(images)
     # A data set ends by its length; iterating over it might not.
     indexed = hasattr(images, "__len__") and hasattr(images, "__getitem__")
     for item in (images[i] for i in range(len(images))) if indexed else images:
