@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
+from . import _embed_digest as digests
 from ._model import kind
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -107,12 +107,31 @@ class Source:
         return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {index}"
 
     def signature(self) -> str:
-        """What must be the same when a broken-off run is resumed."""
-        count = "?" if self.count is None else self.count
-        files = self.items if isinstance(self.items, list) else ()
-        names = "\n".join(os.fsdecode(f) for f in files if isinstance(f, str | os.PathLike))
-        digest = zlib.crc32(os.fsencode(names))
-        return f"{count} images of a {kind(self.items)}, names {digest:08x}"
+        """What must be the same when a broken-off run is resumed.
+
+        Of arrays some rows are compared, of files sizes and times, of lists and data sets the
+        first, a middle and the last image, of a loader the first. A stream only comes by once, so
+        that nothing can be told of it but its type.
+        """
+        if isinstance(self.items, np.ndarray | Tensor):
+            return f"{kind(self.items)} {digests.of_array(self.items)}"
+        what = f"{'?' if self.count is None else self.count} images of a {kind(self.items)}"
+        content = self._content()
+        return f"{what}, content {content}" if content else what
+
+    def _content(self) -> str:
+        items = self.items
+        if self.indexed:
+            listed = items if isinstance(items, list | tuple) else ()
+            files = [file for file in listed if isinstance(file, str | os.PathLike)]
+            places = digests.spread(self.count or 0, 3)
+            some = digests.of_images(lambda: [self.get(place) for place in places])
+            return digests.digest([digests.of_files(files), some])
+        # Not from the data set, whose files workers would then find open.
+        streams = torch.utils.data.IterableDataset
+        if isinstance(items, DataLoader) and not isinstance(items.dataset, streams):
+            return digests.of_images(lambda: list(islice(self.read(), 1)))
+        return ""
 
     def read(self, start: int = 0) -> Iterator[Any]:
         """One image after another from `start` on; an `Unreadable` where there is none."""

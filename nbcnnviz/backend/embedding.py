@@ -118,7 +118,9 @@ def extraction(
         net, images, layer, batch_size, engine: see `extract`.
         spatial: "gap" for the mean of each map, "flatten" for all of its cells.
         out: where to keep the features: a .npy file, for several layers a folder. A run that was
-            broken off goes on where it stopped when it is called again in the same way.
+            broken off goes on where it stopped when it is called again in the same way. Other
+            images are refused, as far as some of an array's rows, files' sizes and times, and the
+            first, a middle and the last image of a data set tell; of a generator nothing does.
         on_progress: called with the images done and of all (0 if that is not known); returning
             True stops, and the rows so far are returned.
         resume: what an earlier call with the same images and layers returned that was stopped; its
