@@ -21,7 +21,7 @@ from ._embed_lapse import TimeLapse, time_lapse
 from ._embed_project import Frame, Projection, preload, project, projection
 from ._embed_quality import Quality, quality
 from ._embed_read import SPATIAL, FeatureReader, Prepared, Rows
-from ._embed_result import Extraction, Failure, Progress, failed, none_readable
+from ._embed_result import Extraction, Failure, Progress, failed, faulty, none_readable
 from ._embed_source import Source, Taking, image_files
 from ._embed_store import Journal, RowFile, RowMemory, facts_of
 from ._model import kind
@@ -242,13 +242,14 @@ class _Run:
         if self.journal is not None:
             self.journal.write(self.failures)
         total = self.done if complete else self.source.count or 0
+        layers = {name: self.stores[name].array() for name in self.names}
         return Extraction(
-            {name: self.stores[name].array() for name in self.names},
+            layers,
             failed(self.source, self.failures),
             total,
             complete,
             resumed,
-            (*self.source.notes, *self.reader.notes),
+            (*self.source.notes, *self.reader.notes, *faulty(layers, self.failures)),
         )
 
     def _steps(self, images: Taking, on_progress: Progress | None) -> bool:

@@ -347,6 +347,34 @@ def test_bad_images_are_reported_and_their_rows_are_nan():
         extract(net, images, "conv")
 
 
+@pytest.mark.parametrize("size", [2, 32])
+def test_nan_and_infinity_of_the_network_are_told_apart_from_those_of_images(size, monkeypatch):
+    class Log(nn.Module):
+        def forward(self, x):
+            return x.log()
+
+    class Means(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.log = nn.Conv2d(3, 4, 3), Log()
+
+        def forward(self, x):
+            # NaN where the mean is negative, minus infinity where there is nothing.
+            return self.log(x.mean((1, 2, 3))[:, None]) + self.conv(x).mean((2, 3))
+
+    images: list[Any] = [torch.full((3, SIDE, SIDE), float(i + 1)) for i in range(9)]
+    images[1] = "missing.png"
+    images[4], images[7] = -images[4], images[7] * 0
+    net = net_of(Means())
+    found = extraction(net, images, ["conv", "log"], size)
+    note = "Layer 'log' puts out NaN or infinity in 2 of 9 rows; the first is row 4."
+    assert found.notes == (note,)
+    assert [failure.index for failure in found.failures] == [1]
+    monkeypatch.setattr(backend._embed_result, "_CHUNK", 4)
+    assert extraction(net, images, "log", size).notes == (note,)
+    assert extraction(net, images[:4], "log", size).notes == ()
+
+
 def test_a_data_set_may_fail_at_some_images():
     class Rotten(Pairs):
         def __getitem__(self, i):
