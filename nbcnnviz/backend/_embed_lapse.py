@@ -42,11 +42,11 @@ def time_lapse(
 ) -> TimeLapse:
     """Maps of several layers' features of the same images, as one flowing picture.
 
-    Each t-SNE starts from the map before it, without early exaggeration. Every map is then
-    centred, scaled to mean square radius 1 and turned, mirrored if need be, to the one before it
-    by the orthogonal Procrustes rotation R = U V', with U S V' the singular value decomposition
-    of X' Y, which minimises
-    |X R - Y| (Schoenemann, 1966, https://doi.org/10.1007/BF02289451).
+    Each t-SNE starts from the map before it, without early exaggeration, and so does each UMAP,
+    which shows its end only: a stop takes effect after the layer. Every map is then centred,
+    scaled to mean square radius 1 and turned, mirrored if need be, to the one before it by the
+    orthogonal Procrustes rotation R = U V', with U S V' the singular value decomposition of X' Y,
+    which minimises |X R - Y| (Schoenemann, 1966, https://doi.org/10.1007/BF02289451).
 
     Args:
         features: (N, D) by layer, in the order in which to show them, as `extract` gives for
@@ -84,9 +84,11 @@ def time_lapse(
             return stopped
 
         start: dict[str, Any] = {}
-        if method == "tsne" and before is not None:
+        if before is not None and method in ("tsne", "umap"):
+            start = {**options, "initial": before}
+        if before is not None and method == "tsne":
             # Early exaggeration would untangle the map anew and forget where points were.
-            start = {"early_iterations": 0, **options, "initial": before}
+            start = {"early_iterations": 0, **start}
         kept = _without(table, present)
         found = projection(
             kept, method, None if on_frame is None else show, seed, **{**options, **start}

@@ -363,7 +363,27 @@ def test_missing_rows_have_no_place(method):
 def test_equal_rows_are_no_obstacle():
     table = np.repeat(X[:20], 5, 0)
     assert np.isfinite(project(table, "tsne", iterations=60)).all()
-    assert np.isfinite(project(np.ones((30, 4)), "tsne", iterations=60)).all()
+    found = projection(np.ones((30, 4)), "tsne", iterations=60)
+    assert np.isfinite(found.xy).all() and "All rows are equal." in found.notes
+    wide = projection(np.ones((30, 60)), "tsne", iterations=60)
+    assert wide.notes.count("All rows are equal.") == 1
+    assert projection(table, "tsne", iterations=60).notes[-1] != "All rows are equal."
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_rows_are_equal_up_to_their_last_digits(dtype, monkeypatch):
+    # As the same image has other last digits in another batch.
+    table = np.ones((40, 6), dtype) * np.array([3, 1e-3, 0, 1, 2, -1], dtype)
+    assert _embed_project.equal_rows(table)
+    nearly = table.copy()
+    nearly[7, 1] += 2 * min(np.finfo(dtype).eps, np.finfo(np.float32).eps)
+    assert projection(nearly).notes == ("All rows are equal.",)
+    np.testing.assert_array_equal(project(nearly), np.zeros((40, 2)))
+    nearly[7, 0] *= dtype(1.002)
+    monkeypatch.setattr(_embed_project, "_CHUNK", 60)
+    assert not _embed_project.equal_rows(nearly)
+    nearly[7] = np.nan
+    assert projection(nearly).notes[1:] == ("All rows are equal.",)
 
 
 # -- further points -------------------------------------------------------------------------------
@@ -431,6 +451,26 @@ def test_umap_itself():
     near = NearestNeighbors(n_neighbors=5).fit(found.xy)
     placed = near.kneighbors(found.transform(DIGITS.data[400:430]), return_distance=False)
     assert (LABELS[placed] == DIGITS.target[400:430, None]).mean() > 0.7
+
+
+def test_umap_starts_from_a_given_map():
+    apart = np.arange(300.0).reshape(150, 2) % 17
+    one, two = (projection(X[:150], "umap", seed=s, initial=apart, n_epochs=1) for s in (1, 2))
+    # After a single step a map is still the one that it began with, whatever the seed.
+    assert trustworthiness(aligned(apart, None), aligned(one.xy, None)) > 0.99
+    assert np.abs(aligned(one.xy, None) - aligned(two.xy, aligned(one.xy, None))).max() < 0.3
+    assert one.options["initial"] == "given" and "init" not in one.options
+    with pytest.raises(ValueError, match="initial: 3 x 2; give a map 150 x 2"):
+        project(X[:150], "umap", initial=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="initial: it holds NaN"):
+        project(X[:150], "umap", initial=np.full((150, 2), np.nan))
+
+
+def test_umap_says_that_it_cannot_be_stopped(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Standin))
+    found = projection(X, "umap", lambda frame: True)
+    assert found.notes == ("UMAP shows its end only: it cannot be stopped on the way.",)
+    assert found.complete and projection(X, "umap").notes == ()
 
 
 # -- quality --------------------------------------------------------------------------------------
@@ -536,6 +576,23 @@ def test_points_flow_from_layer_to_layer():
     np.testing.assert_allclose(lapse.at(1.25), 0.75 * lapse.maps[1] + 0.25 * lapse.maps[2])
     np.testing.assert_array_equal(lapse.at(9), lapse.maps[2])
     np.testing.assert_array_equal(lapse.at(-1), lapse.maps[0])
+
+
+def test_points_flow_with_umap_too():
+    layers = {"pixels": X[:120].copy(), "conv": np.sqrt(X[:120])}
+    layers["pixels"][5] = np.nan
+    options = {"neighbors": 10, "n_epochs": 100, "init": "random"}
+    lapse = time_lapse(layers, "umap", **options)
+    before, after = (xy[np.arange(120) != 5] for xy in lapse.maps)
+    moved = np.sqrt(((after - before) ** 2).sum(1).mean())
+    rest = np.delete(layers["conv"], 5, 0)
+    alone = aligned(project(rest, "umap", **options), before)
+    # sqrt(2) is the distance between unrelated maps.
+    assert moved < 0.7 * np.sqrt(((alone - before) ** 2).sum(1).mean()) and moved < 0.5
+    assert trustworthiness(rest, after) > 0.9
+    assert ["initial" in found.options for found in lapse.projections] == [False, True]
+    stopped = time_lapse(layers, "umap", lambda frame: True, **options)
+    assert stopped.layers == ("pixels",) and not stopped.complete
 
 
 def test_a_time_lapse_stops():
