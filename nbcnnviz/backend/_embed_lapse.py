@@ -10,6 +10,14 @@ import numpy as np
 
 from ._embed_project import Frame, OnFrame, Points, Projection, Table, projection
 
+_CALM: dict[str, dict[str, Any]] = {
+    # Early exaggeration would untangle the map anew and forget where points were.
+    "tsne": {"early_iterations": 0},
+    # So would UMAP's first large steps; the maps are as trustworthy with smaller ones.
+    "umap": {"learning_rate": 0.1},
+}
+"""What follows another map, by method."""
+
 
 @dataclass(frozen=True, eq=False)
 class TimeLapse:
@@ -42,10 +50,11 @@ def time_lapse(
 ) -> TimeLapse:
     """Maps of several layers' features of the same images, as one flowing picture.
 
-    Each t-SNE starts from the map before it, without early exaggeration. Every map is then
-    centred, scaled to mean square radius 1 and turned, mirrored if need be, to the one before it
-    by the orthogonal Procrustes rotation R = U V', with U S V' the singular value decomposition
-    of X' Y, which minimises
+    Each t-SNE starts from the map before it, without early exaggeration, and each UMAP too, with
+    a learning_rate of 0.1; UMAP shows its end only, so that a stop takes effect after the layer.
+    Every map is then centred, scaled to mean square radius 1 and turned, mirrored if need be, to
+    the one before it by the orthogonal Procrustes rotation R = U V', with U S V' the singular
+    value decomposition of X' Y, which minimises
     |X R - Y| (Schoenemann, 1966, https://doi.org/10.1007/BF02289451).
 
     Args:
@@ -84,9 +93,8 @@ def time_lapse(
             return stopped
 
         start: dict[str, Any] = {}
-        if method == "tsne" and before is not None:
-            # Early exaggeration would untangle the map anew and forget where points were.
-            start = {"early_iterations": 0, **options, "initial": before}
+        if before is not None and method in _CALM:
+            start = {**_CALM[method], **options, "initial": before}
         kept = _without(table, present)
         found = projection(
             kept, method, None if on_frame is None else show, seed, **{**options, **start}

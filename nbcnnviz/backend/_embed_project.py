@@ -1,10 +1,9 @@
-"""Maps of features in the plane: what they have in common, PCA and UMAP."""
+"""Maps of features in the plane: what they have in common, and PCA."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,16 +108,11 @@ class Table:
         """(N,), which rows there are."""
         self.whole = bool(self.present.all())
 
-    def chunks(self) -> list[slice]:
-        """Of rows, so that a file on disk is never in memory as a whole."""
-        size = max(1, _CHUNK // (self.width * 8))
-        return [slice(i, min(i + size, self.rows)) for i in range(0, self.rows, size)]
-
     def _find_present(self) -> npt.NDArray[np.bool_]:
         present = np.ones(self.rows, bool)
         if self.array.dtype.kind != "f":
             return present
-        for part in self.chunks():
+        for part in chunks(self.array):
             finite = np.asarray(np.isfinite(self.array[part]))
             if finite.all():
                 continue
@@ -152,10 +146,58 @@ class Table:
         return points
 
     def notes(self) -> list[str]:
-        """What is to be said of missing rows."""
-        if self.whole:
-            return []
-        return [f"{self.rows - self.count} of {self.rows} rows are NaN and have no place."]
+        """What is to be said of missing rows, and of equal ones."""
+        notes = []
+        if not self.whole:
+            notes.append(f"{self.rows - self.count} of {self.rows} rows are NaN and have no place.")
+        if equal_rows(self.good()):
+            notes.append("All rows are equal.")
+        return notes
+
+
+def chunks(array: Array) -> list[slice]:
+    """Of rows (N, D), so that a file on disk is never in memory as a whole."""
+    rows, width = array.shape
+    size = max(1, _CHUNK // (width * 8))
+    return [slice(i, min(i + size, rows)) for i in range(0, rows, size)]
+
+
+def equal_rows(array: Array) -> bool:
+    """Whether all rows (N, D) are the same, up to rounding.
+
+    The same image gives other last digits in another batch.
+    """
+    first = np.asarray(array[0])
+    room = 0.0
+    if array.dtype.kind == "f":
+        # Half precision is so coarse that its last digits may count.
+        eps = min(np.finfo(array.dtype).eps, np.finfo(np.float32).eps)
+        room = 4 * float(eps) * float(np.abs(first).max())
+    # Mostly the last row tells.
+    parts = [slice(-1, None), *chunks(array)]
+    return all(_near(array[part], first, room) for part in parts)
+
+
+def _near(rows: Array, first: Array, room: float) -> bool:
+    if room:
+        return bool((np.abs(rows - first) <= room).all())
+    return bool((rows == first).all())
+
+
+def initial_map(initial: Any, table: Table) -> Points:
+    """A map (N, 2) to start from, without the rows that are missing: (count, 2).
+
+    Raises:
+        ValueError: another shape, NaN or infinite values.
+    """
+    xy = np.asarray(initial, np.float64)
+    if xy.shape != (table.rows, 2):
+        shape = " x ".join(map(str, xy.shape))
+        raise ValueError(f"initial: {shape}; give a map {table.rows} x 2")
+    xy = xy[table.present]
+    if not np.isfinite(xy).all():
+        raise ValueError("initial: it holds NaN or infinite values; give finite ones")
+    return xy
 
 
 # -- PCA ----------------------------------------------------------------------------------------
@@ -181,7 +223,7 @@ def principal(features: Array, count: int, seed: int) -> Components:
         return _in_pieces(features, most)
     # In double precision: the covariance of features with a large mean loses its digits else.
     values = np.asarray(features, np.float64)
-    if not np.ptp(values, 0).any():
+    if equal_rows(features):
         return _all_equal(values, most)
     notes = []
     if min(rows, width) <= _EXACT:
@@ -222,7 +264,7 @@ def _all_equal(values: Array, count: int) -> Components:
         return made
 
     zeros = np.zeros((len(values), count))
-    return Components(zeros, np.zeros(count), ["All rows are equal."], transform)
+    return Components(zeros, np.zeros(count), [], transform)
 
 
 def _pca(table: Table, on_frame: OnFrame | None, seed: int, *, components: int = 10) -> Projection:
@@ -249,65 +291,14 @@ def _two(xy: Array) -> Points:
     return np.pad(xy[:, :2], ((0, 0), (0, missing))).astype(np.float64)
 
 
-# -- UMAP ---------------------------------------------------------------------------------------
-
-
-def _umap(
-    table: Table,
-    on_frame: OnFrame | None,
-    seed: int,
-    *,
-    neighbors: int = 15,
-    min_dist: float = 0.1,
-    metric: str = "euclidean",
-    **more: Any,
-) -> Projection:
-    """McInnes, Healy & Melville (2018, https://arxiv.org/abs/1802.03426)."""
-    umap = _import_umap()
-    check_count("neighbors", neighbors)
-    if not 2 <= neighbors < table.count:
-        raise ValueError(
-            f"neighbors={neighbors}: with {table.count} points give 2 to {table.count - 1}, or "
-            "more points"
-        )
-    model = umap.UMAP(
-        n_neighbors=neighbors,
-        min_dist=min_dist,
-        metric=metric,
-        random_state=seed,
-        n_jobs=1,  # with a seed UMAP works on one thread, and warns if it is asked for more
-        **more,
-    )
-    xy = table.spread(model.fit_transform(np.asarray(table.good(), np.float32)))
-    if on_frame is not None:
-        on_frame(Frame(xy.copy(), 1, 1, None, "umap"))
-    return Projection(
-        xy,
-        "umap",
-        {"neighbors": neighbors, "min_dist": min_dist, "metric": metric, **more},
-        tuple(table.notes()),
-        width=table.width,
-        _transform=lambda some: np.asarray(model.transform(np.asarray(some, np.float32))),
-    )
-
-
-def _import_umap() -> Any:
-    try:
-        with warnings.catch_warnings():
-            # It says at import what of it will be missing without TensorFlow.
-            warnings.simplefilter("ignore", ImportWarning)
-            return importlib.import_module("umap")
-    except ImportError as error:
-        raise ImportError('method="umap" needs umap-learn: pip install "nbcnnviz[umap]"') from error
-
-
 # -- the front door -----------------------------------------------------------------------------
 
 
 def _methods() -> dict[str, Callable[..., Projection]]:
     from ._embed_tsne import tsne
+    from ._embed_umap import umap
 
-    return {"pca": _pca, "tsne": tsne, "umap": _umap}
+    return {"pca": _pca, "tsne": tsne, "umap": umap}
 
 
 def projection(
@@ -357,7 +348,8 @@ def project(
     https://jmlr.org/papers/v9/vandermaaten08a.html), computed by openTSNE, minimises
     KL(P || Q) = sum over i, j of p_ij log(p_ij / q_ij), with Gaussian neighbourhoods P among the
     features and those of Student's t among the points. "umap" (McInnes et al., 2018,
-    https://arxiv.org/abs/1802.03426) needs the extra `umap`.
+    https://arxiv.org/abs/1802.03426) needs the extra `umap`; it works in one go and cannot be
+    stopped on the way.
 
     The same seed gives the same map. A row that is NaN throughout, an unreadable image, gets NaN.
 
@@ -370,7 +362,7 @@ def project(
         options: pca: components. tsne: perplexity (30, at most a third of the points), iterations
             (750), every (10), initial, pca (50), metric, neighbors, gradient, early_exaggeration,
             early_iterations, exaggeration, learning_rate, n_jobs, as in openTSNE. umap: neighbors
-            (15), min_dist (0.1), metric, and those of umap-learn.
+            (15), min_dist (0.1), metric, initial, and those of umap-learn.
 
     Raises:
         TypeError, ValueError: an argument that makes no sense, by name; too few points.

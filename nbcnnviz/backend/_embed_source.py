@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
@@ -13,14 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
 
+from . import _embed_digest as digests
 from ._model import kind
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """Of the files that are taken from a folder."""
-_PROBED = 64
-"""Images whose contents are compared when a run is resumed."""
 _KEYS = ("image", "img", "pixel_values", "x", "input")
 """Under which data sets of dictionaries keep their pictures."""
 _WANTED = (
@@ -64,12 +62,11 @@ class Source:
             _check_array(images)
         elif isinstance(images, bytes | bytearray):
             raise TypeError(f"images: {kind(images)}; {_WANTED}")
+        elif hasattr(images, "iloc"):
+            self.items = by_position(images)
         elif not (hasattr(images, "__getitem__") and isinstance(images, Sized)):
             self._read_stream(images)
             return
-        elif hasattr(images, "iloc"):
-            # By position: a pandas Series is asked by its own labels otherwise.
-            self.items = list(self.items)
         elif isinstance(images, Mapping):
             raise TypeError(f"images: a {kind(images)}; give list({'...'}.values())")
         self.count = len(self.items)
@@ -78,15 +75,22 @@ class Source:
 
     def _read_loader(self, loader: Any) -> None:
         self.indexed = False
-        self.count = _loader_count(loader)
-        if not isinstance(loader.sampler, SequentialSampler) and not _streams(loader):
+        batches = loader.batch_sampler
+        # With batches of the user's own the loader has another sampler that it does not ask.
+        own = batches is not None and type(batches) is not BatchSampler
+        order = loader.sampler if batches is None or own else batches.sampler
+        self.count = None if own else _loader_count(loader, order)
+        stream = isinstance(loader.dataset, torch.utils.data.IterableDataset)
+        if own or not (stream or type(order) is SequentialSampler):
             self.repeatable = False
+            shuffles = not own and isinstance(order, RandomSampler)
+            how = "shuffles" if shuffles else f"has a {kind(batches if own else order)}"
             self.notes.append(
-                "The loader has an order of its own: rows are in the order in which it gave the "
-                "images, not in that of its data set."
+                f"The loader {how}: rows are in the order in which it gave the images, not in "
+                "that of its data set."
             )
-        if loader.drop_last and loader.batch_size and isinstance(loader.sampler, Sized):
-            lost = len(loader.sampler) % loader.batch_size
+        if not own and batches is not None and batches.drop_last and isinstance(order, Sized):
+            lost = len(order) % batches.batch_size
             if lost:
                 self.notes.append(f"The loader drops its last {lost} images (drop_last).")
 
@@ -103,9 +107,31 @@ class Source:
         return os.fspath(item) if isinstance(item, str | os.PathLike) else f"image {index}"
 
     def signature(self) -> str:
-        """What must be the same when a broken-off run is resumed."""
-        count = "?" if self.count is None else self.count
-        return f"{count} images of a {kind(self.items)}, contents {_digest(self.items):08x}"
+        """What must be the same when a broken-off run is resumed.
+
+        Of arrays some rows are compared, of files sizes and times, of lists and data sets the
+        first, a middle and the last image, of a loader the first. A stream only comes by once, so
+        that nothing can be told of it but its type.
+        """
+        if isinstance(self.items, np.ndarray | Tensor):
+            return f"{kind(self.items)} {digests.of_array(self.items)}"
+        what = f"{'?' if self.count is None else self.count} images of a {kind(self.items)}"
+        content = self._content()
+        return f"{what}, content {content}" if content else what
+
+    def _content(self) -> str:
+        items = self.items
+        if self.indexed:
+            listed = items if isinstance(items, list | tuple) else ()
+            files = [file for file in listed if isinstance(file, str | os.PathLike)]
+            places = digests.spread(self.count or 0, 3)
+            some = digests.of_images(lambda: [self.get(place) for place in places])
+            return digests.digest([digests.of_files(files), some])
+        # Not from the data set, whose files workers would then find open.
+        streams = torch.utils.data.IterableDataset
+        if isinstance(items, DataLoader) and not isinstance(items.dataset, streams):
+            return digests.of_images(lambda: list(islice(self.read(), 1)))
+        return ""
 
     def read(self, start: int = 0) -> Iterator[Any]:
         """One image after another from `start` on; an `Unreadable` where there is none."""
@@ -134,41 +160,6 @@ class Source:
             return
         for batch in self.items:
             yield from [image_of(batch)] if self.items.batch_sampler is None else rows_of(batch)
-
-
-def _digest(items: Any) -> int:
-    """Of names, and of some of the contents, evenly spread: tells one set of images from another.
-
-    Of data sets only what they tell without reading an image: reading may draw random numbers.
-    """
-    if isinstance(items, torch.utils.data.TensorDataset):
-        items = items.tensors[0]
-    elif not isinstance(items, list | tuple | np.ndarray | Tensor):
-        found = getattr(items, "samples", getattr(items, "imgs", ()))
-        items = [file[0] for file in found] if isinstance(found, list) else ()
-    digest = 0
-    for item in items if isinstance(items, list | tuple) else ():
-        if isinstance(item, str | os.PathLike):
-            digest = zlib.crc32(os.fsencode(item), digest)
-    some = np.linspace(0, max(0, len(items) - 1), min(len(items), _PROBED)).astype(int)
-    for index in some.tolist():
-        digest = zlib.crc32(_contents(items[index]), digest)
-    return digest
-
-
-def _contents(item: Any) -> bytes:
-    """What tells an image from another of the same name."""
-    try:
-        if isinstance(item, str | os.PathLike):
-            facts = Path(item).stat()
-            return f"{facts.st_size} {facts.st_mtime_ns}".encode()
-        image = image_of(item)
-        array = image.detach().cpu() if isinstance(image, Tensor) else np.asarray(image)
-        shape = f"{tuple(array.shape)} {array.dtype}".encode()
-        double = array.double().numpy() if isinstance(array, Tensor) else array
-        return shape + np.ascontiguousarray(double).tobytes()
-    except Exception:  # what cannot be read is told where it is read
-        return b""
 
 
 class Taking:
@@ -249,21 +240,30 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or kind(error)
 
 
-def _streams(loader: Any) -> bool:
-    return isinstance(loader.dataset, torch.utils.data.IterableDataset)
+def by_position(series: Any) -> list[Any]:
+    """The items of a pandas Series, or its like, in their order, whatever their labels.
+
+    Raises:
+        TypeError: a table.
+    """
+    if getattr(series, "ndim", 1) != 1:
+        raise TypeError(f"images: a {kind(series)}; give its column of images, as in table['path']")
+    return [series.iloc[place] for place in range(len(series))]
 
 
-def _loader_count(loader: Any) -> int | None:
-    if not isinstance(loader.sampler, Sized):
+def _loader_count(loader: Any, order: Any) -> int | None:
+    if not isinstance(order, Sized):
         return None
     try:
-        count = len(loader.sampler)
+        count = len(order)
     except TypeError:  # a sampler without end
         return None
-    if _streams(loader):
+    if isinstance(loader.dataset, torch.utils.data.IterableDataset):
         return len(loader.dataset) if isinstance(loader.dataset, Sized) else None
-    size = loader.batch_size
-    return count // size * size if loader.drop_last and size else count
+    batches = loader.batch_sampler
+    if batches is None or not batches.drop_last:
+        return count
+    return count // int(batches.batch_size) * int(batches.batch_size)
 
 
 def _check_array(array: Any) -> None:

@@ -19,7 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from ._embed_digest import of_function
 from ._embed_source import Source
+from .custom_preprocess import CustomPreprocess
 
 if TYPE_CHECKING:
     from .network import Network
@@ -251,10 +253,13 @@ def weights_digest(model: nn.Module) -> str:
 
 def facts_of(net: Network, source: Source, names: Sequence[str], spatial: str) -> dict[str, Any]:
     """What must be the same for a run to be resumed."""
+    preprocess = repr(net.preprocess)
+    if isinstance(net.preprocess, CustomPreprocess):
+        preprocess += f", code {of_function(net.preprocess.function)}"
     return {
         "layers": list(names),
         "spatial": spatial,
         "weights": weights_digest(net.model),
-        "preprocess": repr(net.preprocess),
+        "preprocess": preprocess,
         "images": source.signature(),
     }

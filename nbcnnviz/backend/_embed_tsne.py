@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ._attr_pixels import check_count
-from ._embed_project import Array, Frame, OnFrame, Points, Projection, Table, principal
+from ._embed_project import Array, Frame, OnFrame, Points, Projection, Table, initial_map, principal
 
 PERPLEXITY = 30.0
 _EXACT = 30_000**2 * 50
@@ -74,7 +74,7 @@ def tsne(
     notes = table.notes()
     chosen = _perplexity(perplexity, table.count, notes)
     reduced, reduce = _reduced(table.good(), pca, seed, notes)
-    start = _start(initial, table, reduced, seed, notes)
+    start = _start(initial, table, reduced, seed)
     work = _Work(table, on_frame, iterations, every)
     embedding: Any = start
     # The start is shown, and may be the end, before the neighbours are looked for.
@@ -188,20 +188,14 @@ def _reduced(features: Array, pca: Any, seed: int, notes: list[str]) -> tuple[Ar
     return found.xy, found.transform
 
 
-def _start(initial: Any, table: Table, reduced: Array, seed: int, notes: list[str]) -> Points:
+def _start(initial: Any, table: Table, reduced: Array, seed: int) -> Points:
     """The first map (count, 2)."""
     if initial is None:
         xy = principal(reduced, 2, seed).xy
         if xy.shape[1] < 2:
             xy = np.pad(xy, ((0, 0), (0, 1)))
     else:
-        xy = np.asarray(initial, np.float64)
-        if xy.shape != (table.rows, 2):
-            shape = " x ".join(map(str, xy.shape))
-            raise ValueError(f"initial: {shape}; give a map {table.rows} x 2")
-        xy = xy[table.present]
-        if not np.isfinite(xy).all():
-            raise ValueError("initial: it holds NaN or infinite values; give finite ones")
+        xy = initial_map(initial, table)
     spread = float(xy.std(0).max())
     if spread > 0:
         xy = (xy - xy.mean(0)) * (_START / spread)

@@ -25,7 +25,7 @@ import torch
 from ._attr_pixels import check_count
 from ._embed_parts import Parts
 from ._embed_read import FeatureReader, Floats
-from ._embed_result import Extraction, Progress, failed, none_readable
+from ._embed_result import Extraction, Progress, failed, faulty, none_readable
 from ._embed_source import Source
 from ._embed_store import Journal, facts_of
 from ._rng_guard import quiet
@@ -103,7 +103,7 @@ def extract_on_ray(
         layers, failures, done = parts.collect(source.count)
     if done == len(failures):
         raise none_readable(source, failures)
-    notes = (*source.notes, *reader.notes)
+    notes = (*source.notes, *reader.notes, *faulty(layers, failures))
     complete = done == source.count
     if stopped and not complete:
         # Workers do not work in order: what lies beyond the first gap is kept in the folder only.

@@ -21,7 +21,7 @@ from ._embed_lapse import TimeLapse, time_lapse
 from ._embed_project import Frame, Projection, preload, project, projection
 from ._embed_quality import Quality, quality
 from ._embed_read import SPATIAL, FeatureReader, Prepared, Rows
-from ._embed_result import Extraction, Failure, Progress, failed, none_readable
+from ._embed_result import Extraction, Failure, Progress, failed, faulty, none_readable
 from ._embed_source import Source, Taking, image_files
 from ._embed_store import Journal, RowFile, RowMemory, facts_of
 from ._model import kind
@@ -38,6 +38,10 @@ _STEP = 0.1
 """Seconds of quick batches between two reports of progress."""
 _QUICK = 0.02
 """Images that load within so many seconds are loaded while the network is held."""
+_UNSTEADY = (
+    "the loader shuffles or has a sampler of its own, so that a run could not be resumed; give "
+    "one in the data set's order"
+)
 _NAMED = 3
 """Unreadable images that a warning names."""
 
@@ -114,7 +118,9 @@ def extraction(
         net, images, layer, batch_size, engine: see `extract`.
         spatial: "gap" for the mean of each map, "flatten" for all of its cells.
         out: where to keep the features: a .npy file, for several layers a folder. A run that was
-            broken off goes on where it stopped when it is called again in the same way.
+            broken off goes on where it stopped when it is called again in the same way. Other
+            images are refused, as far as some of an array's rows, files' sizes and times, and the
+            first, a middle and the last image of a data set tell; of a generator nothing does.
         on_progress: called with the images done and of all (0 if that is not known); returning
             True stops, and the rows so far are returned.
         resume: what an earlier call with the same images and layers returned that was stopped; its
@@ -190,8 +196,10 @@ class _Run:
             self._open_files(os.fsdecode(self.out))
 
     def _go_on(self, before: Extraction) -> None:
-        if set(before.layers) != set(self.names) or not self.source.repeatable:
-            raise ValueError(f"resume: {before!r} is of other layers, or the loader shuffles")
+        if set(before.layers) != set(self.names):
+            raise ValueError(f"resume: {before!r} is of other layers than {self.names}")
+        if not self.source.repeatable:
+            raise ValueError(f"resume: {_UNSTEADY}")
         for name, rows in before.layers.items():
             self.stores[name].append(rows)
         self.done = len(before.features)
@@ -199,10 +207,7 @@ class _Run:
 
     def _open_files(self, out: str) -> None:
         if not self.source.repeatable:
-            raise ValueError(
-                "images: the loader shuffles, so that a run could not be resumed; give one "
-                "without shuffling, or no `out`"
-            )
+            raise ValueError(f"images: {_UNSTEADY}, or no `out`")
         paths = paths_of(out, self.names)
         facts = facts_of(self.net, self.source, self.names, self.spatial)
         single = len(self.names) == 1
@@ -237,13 +242,14 @@ class _Run:
         if self.journal is not None:
             self.journal.write(self.failures)
         total = self.done if complete else self.source.count or 0
+        layers = {name: self.stores[name].array() for name in self.names}
         return Extraction(
-            {name: self.stores[name].array() for name in self.names},
+            layers,
             failed(self.source, self.failures),
             total,
             complete,
             resumed,
-            (*self.source.notes, *self.reader.notes),
+            (*self.source.notes, *self.reader.notes, *faulty(layers, self.failures)),
         )
 
     def _steps(self, images: Taking, on_progress: Progress | None) -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ._attr_pixels import check_count
 from ._attr_question import Progress, check_progress, takes_no_batches
 from ._attr_result import on_cpu
+from ._embed_source import by_position
 from ._model import kind
 from ._pace import free, is_out_of_memory
 from .attribution import attribute
@@ -113,7 +114,8 @@ def top_patches(
             returning True stops: the best of those seen are returned.
 
     Raises:
-        TypeError, ValueError: an argument that makes no sense, by name; no images.
+        TypeError, ValueError: an argument that makes no sense, by name; no images; a channel
+            that is NaN throughout for all of them.
 
     Example:
         >>> import nbcnnviz as nv
@@ -135,6 +137,11 @@ def top_patches(
         complete = search.run(_each(images), on_progress)
     if not search.seen:
         raise ValueError("images: there are none")
+    if search.empty == search.seen:
+        raise ValueError(
+            f"channel={channel}: of {name!r} it is NaN throughout for all {search.seen} images, so "
+            "that none activates it; choose another channel, or look where the network makes NaN"
+        )
     patches, notes = search.patches(reconstruct)
     return TopPatches(name, int(channel), patches, search.seen, complete, reconstruct, notes)
 
@@ -144,6 +151,8 @@ class _Search:
 
     def __init__(self, net: Network, name: str, channel: int, k: int, total: int) -> None:
         self.seen = 0
+        self.empty = 0
+        """Of those seen, the ones that are NaN all over the channel's map."""
         self._net = net
         self._name = name
         self._channel = channel
@@ -207,10 +216,16 @@ class _Search:
             self._look(images[:middle])
             self._look(images[middle:])
             return
+        empty = maps.flatten(1).isnan().all(1).tolist()
         values, cells = maps.flatten(1).nan_to_num(nan=-torch.inf).max(1)
-        for value, cell, x in zip(values.tolist(), cells.tolist(), images, strict=True):
+        for value, cell, x, none in zip(
+            values.tolist(), cells.tolist(), images, empty, strict=True
+        ):
             item = (value, -self.seen, cell, x)
             self.seen += 1
+            if none:
+                self.empty += 1
+                continue
             if len(self._best) < self._k:
                 heapq.heappush(self._best, item)
             elif item[:2] > self._best[0][:2]:
@@ -228,6 +243,9 @@ class _Search:
         """The strongest first, and what is to be said of them."""
         made: list[Patch] = []
         notes: dict[str, None] = {}
+        if self.empty:
+            what = f"The channel is NaN throughout for {self.empty} of {self.seen} images"
+            notes[f"{what}, which are left out."] = None
         for value, number, cell, x in sorted(self._best, key=lambda item: item[:2], reverse=True):
             layer = find(known_layers(self._net, x), self._name)
             assert layer.field is not None
@@ -271,6 +289,8 @@ def _count(images: Any) -> int:
 
 def _each(images: Any) -> Iterator[Any]:
     """One image after another, of data sets without their labels, of batches row by row."""
+    if hasattr(images, "iloc"):
+        images = by_position(images)
     # A data set ends by its length; iterating over it might not.
     indexed = hasattr(images, "__len__") and hasattr(images, "__getitem__")
     for item in (images[i] for i in range(len(images))) if indexed else images:

@@ -157,7 +157,7 @@ class Preprocess:
         if isinstance(picture, Image.Image):
             return _planes(_resized(picture, size, sampler, box))
         bands = [Image.fromarray(np.ascontiguousarray(band)) for band in np.moveaxis(picture, 2, 0)]
-        return torch.cat([_planes(_resized(band, size, sampler, box)) for band in bands])
+        return torch.cat([_planes(_resized_floats(band, size, sampler, box)) for band in bands])
 
     def _cut_then_scale(self, picture: Image.Image | Floats, scaled: tuple[int, int]) -> Tensor:
         height, width = _height_width(picture)
@@ -193,6 +193,28 @@ def _resized(
     box: tuple[float, float, float, float] | None,
 ) -> Image.Image:
     return picture.resize((size[1], size[0]), sampler, box)
+
+
+def _resized_floats(
+    band: Image.Image,
+    size: tuple[int, int],
+    sampler: Image.Resampling,
+    box: tuple[float, float, float, float] | None,
+) -> Image.Image:
+    """A channel in 0..1, which stays there.
+
+    Sharpening filters go beyond black and white at edges. Pillow cuts that off from bytes, after
+    either of its two passes, but not from floats.
+    """
+    if sampler not in (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
+        return _resized(band, size, sampler, box)
+    left, top, right, bottom = box or (0, 0, band.width, band.height)
+    wide = _clipped(_resized(band, (band.height, size[1]), sampler, (left, 0, right, band.height)))
+    return _clipped(_resized(wide, size, sampler, (0, top, size[1], bottom)))
+
+
+def _clipped(band: Image.Image) -> Image.Image:
+    return Image.fromarray(np.asarray(band).clip(0, 1))
 
 
 def _centre(planes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from .network import Network
 
 _NAMES = frozenset({"max_pool2d", "max_pool2d_with_indices"})
+_OTHERS = frozenset(
+    "adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d adaptive_max_pool2d_with_indices "
+    "fractional_max_pool2d fractional_max_pool2d_with_indices max_pool1d max_pool3d "
+    "max amax".split()
+)
+"""Functions that also take maxima, of which no switches are given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +64,8 @@ def pool_switches(
 
     Zeiler & Fergus (2014, https://arxiv.org/abs/1311.2901, section 2.1): a max pooling notes
     where each maximum was, and on the way back puts what arrives at that place. Without max
-    poolings below the unit there is nothing.
+    poolings below the unit there is nothing. Of adaptive poolings and of functions that take
+    maxima (amax, max) none are given, and a warning names those that are passed on the way.
 
     Args:
         net: a `Network` or a bare module.
@@ -86,22 +95,39 @@ def pool_switches(
         known = known_layers(net, x)
     layers = [aim.find_layer(known)] if aim.needs_layer else []
     met: list[_Met] = []
+    others: list[tuple[str, GradientEdge]] = []
     with torch.inference_mode(False), torch.enable_grad():
         run = _attr_pass.forward(
             *(net, x, layers, BackwardRule(rule), not layers),
-            listen=lambda body: _Listener(body, met),
+            listen=lambda body: _Listener(body, met, others),
         )
         if layers:
             aim = _attr_pass.single_unit(aim, run)
         else:
             aim = aim.resolve(scores_of(run)[0], net.labels)
         score = run.score(aim, "logit")
-        edges = [one.edge for one in met]
+        edges = [one.edge for one in met] + [edge for _, edge in others]
         seed = torch.ones_like(score)
         found = _attr_pass.gradients(net, run, score, edges, rule, seed) if edges else ()
-    pairs = [(one, back) for one, back in zip(met, found, strict=True) if back is not None]
+    _warn_of([name for name, _ in others], found[len(met) :])
+    mine = zip(met, found[: len(met)], strict=True)
+    pairs = [(one, back) for one, back in mine if back is not None]
     made = [_switches(one, back[0], known, limit) for one, back in pairs]
     return tuple(each for each in made if each is not None)
+
+
+def _warn_of(names: Sequence[str], found: Sequence[Tensor | None]) -> None:
+    """Name the maxima that something went back through, and of which no switches are given."""
+    passed = [
+        name
+        for name, back in zip(names, found, strict=True)
+        if back is not None and bool(back.any())
+    ]
+    if passed:
+        named = ", ".join(dict.fromkeys(passed))
+        warnings.warn(
+            f"no switches are given of {named}: only those of max_pool2d are known", stacklevel=3
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,9 +151,12 @@ class _Met:
 class _Listener(Walk):
     """Notes where the maxima are."""
 
-    def __init__(self, root: nn.Module, met: list[_Met]) -> None:
+    def __init__(
+        self, root: nn.Module, met: list[_Met], others: list[tuple[str, GradientEdge]]
+    ) -> None:
         super().__init__(root)
         self._met = met
+        self._others = others
 
     def called(
         self,
@@ -144,7 +173,18 @@ class _Listener(Walk):
                 call = Call(function.name, raw, args, kwargs, out, (), ())
                 names = f"{frame.name}/{function.name}#{frame.calls[function.name]}", frame.name
                 self._met.append(_read(call, names))
+        if function.name in _OTHERS:
+            self._note(f"{frame.name}/{function.name}", result, args, kwargs)
         return result
+
+    def _note(self, name: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note maxima that are taken over cells, not between two tensors."""
+        out, given = first_tensor(result), first_tensor([*args, *kwargs.values()])
+        with torch._C.DisableTorchFunction():
+            if out is None or given is None or not out.requires_grad:
+                return
+            if out.numel() < given.numel():
+                self._others.append((name, get_gradient_edge(out)))
 
 
 def _read(call: Call, names: tuple[str, str]) -> _Met:

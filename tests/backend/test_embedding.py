@@ -358,6 +358,34 @@ def test_bad_images_are_reported_and_their_rows_are_nan():
         extract(net, images, "conv")
 
 
+@pytest.mark.parametrize("size", [2, 32])
+def test_nan_and_infinity_of_the_network_are_told_apart_from_those_of_images(size, monkeypatch):
+    class Log(nn.Module):
+        def forward(self, x):
+            return x.log()
+
+    class Means(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.log = nn.Conv2d(3, 4, 3), Log()
+
+        def forward(self, x):
+            # NaN where the mean is negative, minus infinity where there is nothing.
+            return self.log(x.mean((1, 2, 3))[:, None]) + self.conv(x).mean((2, 3))
+
+    images: list[Any] = [torch.full((3, SIDE, SIDE), float(i + 1)) for i in range(9)]
+    images[1] = "missing.png"
+    images[4], images[7] = -images[4], images[7] * 0
+    net = net_of(Means())
+    found = extraction(net, images, ["conv", "log"], size)
+    note = "Layer 'log' puts out NaN or infinity in 2 of 9 rows; the first is row 4."
+    assert found.notes == (note,)
+    assert [failure.index for failure in found.failures] == [1]
+    monkeypatch.setattr(backend._embed_result, "_CHUNK", 4)
+    assert extraction(net, images, "log", size).notes == (note,)
+    assert extraction(net, images[:4], "log", size).notes == ()
+
+
 def test_a_data_set_may_fail_at_some_images():
     class Rotten(Pairs):
         def __getitem__(self, i):
@@ -533,12 +561,14 @@ def test_a_run_is_resumed_from_its_file(tmp_path, layers):
 def test_what_is_done_is_not_asked_for_again(tmp_path):
     net, data = net_of(), Watched(tensors(10))
     extraction(net, data, "conv", 4, out=tmp_path / "a.npy", on_progress=lambda d, n: True)
+    # Twice the first, a middle and the last image tell whether it is the same data set.
+    told = [0, 4, 9] * 2
     data.asked = []
     again = extraction(net, data, "conv", 4, out=tmp_path / "a.npy")
-    assert data.asked == list(range(4, 10)) and again.resumed == 4
+    assert data.asked == told + list(range(4, 10)) and again.resumed == 4
     data.asked = []
     third = extraction(net, data, "conv", 4, out=tmp_path / "a.npy")
-    assert data.asked == [] and third.resumed == 10 and third.complete
+    assert data.asked == told and third.resumed == 10 and third.complete
     np.testing.assert_array_equal(third.features, again.features)
 
 
@@ -694,7 +724,7 @@ def test_a_loader_that_shuffles_or_drops_says_so():
     data = Pairs(tensors(7))
     seen = extraction(net_of(), DataLoader(data, 3, shuffle=True, drop_last=True), "conv")
     assert len(seen.features) == seen.total == 6
-    assert any("order of its own" in note for note in seen.notes)
+    assert any("data set" in note for note in seen.notes)
     assert any("drops its last 1" in note for note in seen.notes)
     assert Source(DataLoader(data, 3, drop_last=True)).count == 6
 
@@ -704,7 +734,7 @@ def test_other_orders_than_the_data_sets_are_not_resumed(sampler):
     data = Pairs(tensors(7))
     order = sampler([0, 2, 4]) if sampler is SubsetRandomSampler else sampler([1.0] * 7, 3)
     source = Source(DataLoader(data, 2, sampler=order))
-    assert not source.repeatable and any("order of its own" in note for note in source.notes)
+    assert not source.repeatable and source.notes
     assert Source(DataLoader(data, 2)).repeatable
 
 
@@ -741,7 +771,7 @@ def test_points_without_a_label_have_no_part_in_purity():
         (alone.purity, alone.features_purity, alone.chance)
     )
     assert found.chance == pytest.approx(24 / 49)
-    assert any("100 points without a label" in note for note in found.notes)
+    assert any("100" in note and "label" in note for note in found.notes)
     assert quality(table, table[:, :2], [None] * 150).purity is None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import math
 import weakref
 from typing import Any
 
@@ -68,6 +67,28 @@ def test_nothing_outside_the_box_matters_and_something_inside_does():
         ]
         assert cell[0] == pytest.approx(patch.activation, rel=1e-4)
         assert abs(cell[1] - patch.activation) > 1e-3
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_images_of_which_the_network_makes_nan_are_left_out(batch, monkeypatch):
+    class Root(nn.Module):
+        def forward(self, x):
+            return x.sqrt()
+
+    monkeypatch.setattr(module, "_MOST", batch)
+    net = net_of(lambda: nn.Sequential(nn.Conv2d(3, 4, 1), Root()))
+    with torch.no_grad():
+        net.model[0].weight.fill_(1.0)
+        net.model[0].bias.fill_(0.0)
+    data = images(6).abs()
+    data[1], data[4] = -data[1], -data[4]
+    data[2, :, :9] *= -1  # NaN in part only
+    found = top_patches(net, data, "1", 2, k=9, reconstruct=None)
+    assert sorted(patch.index for patch in found) == [0, 2, 3, 5] and found.seen == 6
+    assert found.notes == ("The channel is NaN throughout for 2 of 6 images, which are left out.",)
+    assert all(np.isfinite(patch.activation) for patch in found)
+    with pytest.raises(ValueError, match=r"channel=2: of '1' it is NaN throughout for all 6 im"):
+        top_patches(net, -data.abs(), "1", 2)
 
 
 @pytest.mark.parametrize("method", ["deconvnet", "guided_backprop"])
@@ -204,7 +225,7 @@ def test_memory_that_does_not_suffice_halves_the_batch(monkeypatch):
     assert [p.index for p in found] == wanted and sizes == [12, 6, 3, 3, 6, 3, 3]
 
 
-def test_activations_that_are_no_number_come_last():
+def test_cells_that_are_no_number_do_not_count():
     class Odd(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.where(x > 2, torch.nan, x)
@@ -214,7 +235,7 @@ def test_activations_that_are_no_number_come_last():
     data[0] = 3.0
     data[2, :, 1, 2] = 1.0
     found = top_patches(net, data, "0", 0, k=3, reconstruct=None)
-    assert [p.index for p in found] == [2, 1, 0] and found[2].activation == -math.inf
+    assert [p.index for p in found] == [2, 1] and found[1].activation == 0
     assert found[0].position == (1, 2) and found[0].box == (1, 2, 2, 3)
 
 
@@ -335,6 +356,34 @@ def test_functional_poolings_have_switches_too():
     indices = F.max_pool2d(maps, 2, return_indices=True)[1].flatten(1)
     for channel, (y, z) in zip(found[0].channels.tolist(), found[0].cells.tolist(), strict=True):
         assert y * maps.shape[2] + z in indices[channel]
+
+
+MAXIMA = {
+    "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 1).flatten(1),
+    "amax": lambda x: x.amax((2, 3)),
+    "max": lambda x: x.flatten(2).max(2).values,
+}
+
+
+@pytest.mark.parametrize("name", MAXIMA)
+def test_maxima_without_switches_are_named(name, recwarn):
+    class Pools(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.pool, self.fc = nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Linear(4, 5)
+
+        def forward(self, x):
+            return self.fc(MAXIMA[name](self.pool(self.conv(x))))
+
+    net = net_of(Pools)
+    x = net.prepare(photo(32, 32))
+    with pytest.warns(UserWarning, match=rf"^no switches are given of /{name}: only those of"):
+        (found,) = pool_switches(net, x, 3, "gradient")
+    assert found.layer == "pool"
+    # Below them nothing goes through.
+    recwarn.clear()
+    assert pool_switches(net, x, ("pool", 1, (3, 3)), "gradient")[0].layer == "pool"
+    assert not recwarn.list
 
 
 def test_a_unit_below_every_pooling_has_none():

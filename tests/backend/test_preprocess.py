@@ -112,6 +112,22 @@ def test_floats_are_treated_as_bytes_are(case: str) -> None:
     torch.testing.assert_close(by_floats, by_bytes, atol=rounding, rtol=0)
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos", "box", "hamming"])
+@pytest.mark.parametrize("shape", [(40, 61), (30, 30), (200, 301), (6, 9), (3, 60_000)])
+def test_floats_do_not_go_beyond_black_and_white_where_bytes_do_not(
+    interpolation: str, shape: tuple[int, int]
+) -> None:
+    prepare = Preprocess((30, 45), mean=(0,) * 3, std=(1,) * 3, interpolation=interpolation)
+    random = np.random.default_rng(0)
+    # Blocks of black and white, whose edges a sharpening filter exaggerates, both ways.
+    blocks = random.integers(0, 2, (shape[0] // 3 + 1, shape[1] // 3 + 1, 3))
+    pixels = blocks.repeat(3, 0).repeat(3, 1)[: shape[0], : shape[1]].astype(np.uint8) * 255
+    by_bytes, by_floats = prepare(pixels), prepare(pixels / 255.0)
+    assert by_floats.min() >= 0 and by_floats.max() <= 1
+    # Bytes are rounded twice, and the second pass may make more of the first rounding.
+    torch.testing.assert_close(by_floats, by_bytes, atol=1.5 / 255, rtol=0)
+
+
 @pytest.mark.parametrize("case", [*SETTINGS, *PRESETS])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
 def test_undo_gives_back_the_picture(case: str, dtype: torch.dtype) -> None:

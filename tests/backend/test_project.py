@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.spatial
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
-from nbcnnviz.backend import _embed_project, _embed_quality, _embed_store
+from nbcnnviz.backend import _embed_project, _embed_quality, _embed_store, _embed_tsne
 from nbcnnviz.backend._embed_lapse import aligned
 from nbcnnviz.backend.embedding import preload, project, projection, quality, time_lapse
 
@@ -187,8 +189,6 @@ def test_frames_do_not_change_the_map(found):
 
 
 def test_slow_iterations_give_a_frame_each_second(monkeypatch):
-    from nbcnnviz.backend import _embed_tsne
-
     clock = iter(np.arange(0, 1e4, 0.6))
     monkeypatch.setattr(_embed_tsne, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     frames = []
@@ -363,7 +363,27 @@ def test_missing_rows_have_no_place(method):
 def test_equal_rows_are_no_obstacle():
     table = np.repeat(X[:20], 5, 0)
     assert np.isfinite(project(table, "tsne", iterations=60)).all()
-    assert np.isfinite(project(np.ones((30, 4)), "tsne", iterations=60)).all()
+    found = projection(np.ones((30, 4)), "tsne", iterations=60)
+    assert np.isfinite(found.xy).all() and "All rows are equal." in found.notes
+    wide = projection(np.ones((30, 60)), "tsne", iterations=60)
+    assert wide.notes.count("All rows are equal.") == 1
+    assert projection(table, "tsne", iterations=60).notes[-1] != "All rows are equal."
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+def test_rows_are_equal_up_to_their_last_digits(dtype, monkeypatch):
+    # As the same image has other last digits in another batch.
+    table = np.ones((40, 6), dtype) * np.array([3, 1e-3, 0, 1, 2, -1], dtype)
+    assert _embed_project.equal_rows(table)
+    nearly = table.copy()
+    nearly[7, 1] += 2 * min(np.finfo(dtype).eps, np.finfo(np.float32).eps)
+    assert projection(nearly).notes == ("All rows are equal.",)
+    np.testing.assert_array_equal(project(nearly), np.zeros((40, 2)))
+    nearly[7, 0] *= dtype(1.002)
+    monkeypatch.setattr(_embed_project, "_CHUNK", 60)
+    assert not _embed_project.equal_rows(nearly)
+    nearly[7] = np.nan
+    assert projection(nearly).notes[1:] == ("All rows are equal.",)
 
 
 # -- further points -------------------------------------------------------------------------------
@@ -433,6 +453,26 @@ def test_umap_itself():
     assert (LABELS[placed] == DIGITS.target[400:430, None]).mean() > 0.7
 
 
+def test_umap_starts_from_a_given_map():
+    apart = np.arange(300.0).reshape(150, 2) % 17
+    one, two = (projection(X[:150], "umap", seed=s, initial=apart, n_epochs=1) for s in (1, 2))
+    # After a single step a map is still the one that it began with, whatever the seed.
+    assert trustworthiness(aligned(apart, None), aligned(one.xy, None)) > 0.99
+    assert np.abs(aligned(one.xy, None) - aligned(two.xy, aligned(one.xy, None))).max() < 0.3
+    assert one.options["initial"] == "given" and "init" not in one.options
+    with pytest.raises(ValueError, match="initial: 3 x 2; give a map 150 x 2"):
+        project(X[:150], "umap", initial=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="initial: it holds NaN"):
+        project(X[:150], "umap", initial=np.full((150, 2), np.nan))
+
+
+def test_umap_says_that_it_cannot_be_stopped(monkeypatch):
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Standin))
+    found = projection(X, "umap", lambda frame: True)
+    assert found.notes == ("UMAP shows its end only: it cannot be stopped on the way.",)
+    assert found.complete and projection(X, "umap").notes == ()
+
+
 # -- quality --------------------------------------------------------------------------------------
 
 
@@ -464,6 +504,83 @@ def test_quality_of_many_points_is_that_of_a_sample(monkeypatch, found):
     assert part.notes == ("Of 400 points 300 were drawn.",)
     assert part.trustworthiness == pytest.approx(whole.trustworthiness, abs=0.02)
     assert part == quality(X, found.result.xy)
+
+
+NOTHING: dict[str, Callable[[np.ndarray, np.ndarray], object]] = {
+    "None": lambda labels, off: [None if o else int(v) for v, o in zip(labels, off, strict=True)],
+    "None among words": lambda labels, off: [
+        None if o else f"class {v}" for v, o in zip(labels, off, strict=True)
+    ],
+    "NaN": lambda labels, off: np.where(off, np.nan, labels),
+    "NaN among words": lambda labels, off: np.where(off, np.nan, labels.astype(str).astype(object)),
+    "NA": lambda labels, off: pd.Series(labels, dtype="Int64").mask(off),
+    "NaT": lambda labels, off: np.where(off, np.datetime64("NaT"), labels.astype("datetime64[D]")),
+    "masked": lambda labels, off: np.ma.masked_array(labels, off),
+    "codes": lambda labels, off: np.ma.masked_equal(
+        np.where(off, 65535, labels).astype(np.uint16), 65535
+    ),
+}
+
+
+@pytest.mark.parametrize("form", NOTHING)
+def test_points_without_a_label_are_left_out_of_purity(form, found):
+    off = np.random.default_rng(0).random(400) < 0.4
+    xy = found.result.xy
+    figures = quality(X, xy, NOTHING[form](LABELS, off))
+    expected = quality(X[~off], xy[~off], LABELS[~off])
+    for name in ("purity", "features_purity", "chance"):
+        assert getattr(figures, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+    assert figures.trustworthiness == quality(X, xy).trustworthiness
+    assert figures.notes == (f"{off.sum()} of 400 points have no label.",)
+
+
+def test_few_or_no_labels(found):
+    xy = found.result.xy
+    none = quality(X, xy, [None] * 400)
+    assert (none.purity, none.features_purity, none.chance) == (None, None, None)
+    assert none.trustworthiness == quality(X, xy).trustworthiness
+    assert none.notes[-1] == "No purity: fewer than 4 points have a label."
+    few = quality(X, xy, ["a", "a", "b", "b", "b", *[None] * 395])
+    assert few.purity is not None and few.chance == pytest.approx((2 + 6) / 20)
+    assert few.notes[-1] == "Purity is that of 2 neighbours: only 5 have a label."
+
+
+@settings(max_examples=50, deadline=None)
+@given(labels=st.lists(st.integers(0, 5), min_size=4, max_size=30))
+def test_chance_is_that_of_two_different_points(labels):
+    count = len(labels)
+    pairs = [labels[i] == labels[j] for i in range(count) for j in range(count) if i != j]
+    figures = quality(X[:count], X[:count, 10:12] + np.arange(count)[:, None], labels)
+    assert figures.chance == pytest.approx(np.mean(pairs))
+    if len(set(labels)) == count:
+        assert figures.chance == 0
+
+
+def test_of_equal_points_no_figures_are_told():
+    same, xy = np.full((20, 8), 0.3, np.float32), np.random.default_rng(0).normal(size=(20, 2))
+    labels = np.arange(20) % 2
+    figures = quality(same, xy, labels)
+    assert figures.trustworthiness is None and figures.features_purity is None
+    assert figures.purity is not None and "all rows are equal" in figures.notes[-1]
+    # Other last digits, as of another batch, make no neighbours.
+    nearly = same + np.float32(3e-8) * (np.arange(20) % 3)[:, None].astype(np.float32)
+    assert np.ptp(nearly) > 0
+    assert quality(nearly, xy, labels) == figures
+    figures = quality(X[:20], np.zeros((20, 2)), labels)
+    assert figures.trustworthiness is None and figures.purity is None
+    assert figures.features_purity == quality(X[:20], xy, labels).features_purity
+    assert "all points of the map lie in one place" in figures.notes[-1]
+
+
+@pytest.mark.parametrize(("groups", "alone", "told"), [(2, 0, False), (1, 20, True), (0, 40, True)])
+def test_crowds_of_equal_points_are_told_of(groups, alone, told):
+    table = np.concatenate([np.repeat(X[:groups], 20, 0), X[50 : 50 + alone]])
+    table[0, 0] = -table[0, 0]  # a minus zero equals zero
+    xy = np.random.default_rng(0).normal(size=(len(table), 2))
+    figures = quality(table, xy)
+    assert (figures.trustworthiness is not None) == told
+    crowd = f"{20 * groups} of 40 points have more than 10 others with equal features"
+    assert any(note.startswith(crowd) for note in figures.notes) == bool(groups)
 
 
 def test_quality_leaves_missing_rows_out(found):
@@ -515,7 +632,9 @@ def test_what_is_left_is_scipys_disparity(seed):
     assert left == pytest.approx(2 - 2 * np.sqrt(max(0.0, 1 - disparity)), abs=1e-9)
 
 
-def test_points_flow_from_layer_to_layer():
+def test_points_flow_from_layer_to_layer(monkeypatch):
+    # Frames by number only, however slow the machine is.
+    monkeypatch.setattr(_embed_tsne, "_SLOW", np.inf)
     layers = {"pixels": X[:200], "conv": np.sqrt(X[:200]), "deep": np.tanh(X[:200] / 8)}
     frames = []
     lapse = time_lapse(layers, "tsne", frames.append, iterations=250, every=50)
@@ -536,6 +655,23 @@ def test_points_flow_from_layer_to_layer():
     np.testing.assert_allclose(lapse.at(1.25), 0.75 * lapse.maps[1] + 0.25 * lapse.maps[2])
     np.testing.assert_array_equal(lapse.at(9), lapse.maps[2])
     np.testing.assert_array_equal(lapse.at(-1), lapse.maps[0])
+
+
+def test_points_flow_with_umap_too():
+    layers = {"pixels": X[:120].copy(), "conv": np.sqrt(X[:120])}
+    layers["pixels"][5] = np.nan
+    options = {"neighbors": 10, "init": "random"}
+    lapse = time_lapse(layers, "umap", **options)
+    before, after = (xy[np.arange(120) != 5] for xy in lapse.maps)
+    moved = np.sqrt(((after - before) ** 2).sum(1).mean())
+    rest = np.delete(layers["conv"], 5, 0)
+    alone = aligned(project(rest, "umap", **options), before)
+    # sqrt(2) is the distance between unrelated maps.
+    assert moved < 0.7 * np.sqrt(((alone - before) ** 2).sum(1).mean()) and moved < 0.5
+    assert trustworthiness(rest, after) > 0.9
+    assert ["initial" in found.options for found in lapse.projections] == [False, True]
+    stopped = time_lapse(layers, "umap", lambda frame: True, **options)
+    assert stopped.layers == ("pixels",) and not stopped.complete
 
 
 def test_a_time_lapse_stops():
