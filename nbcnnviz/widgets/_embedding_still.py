@@ -54,11 +54,14 @@ class Shown:
             kl = "" if self.found.kl is None else f", KL divergence {self.found.kl:.3f}"
             parts.append(f"iteration {self.found.iteration} of {self.found.total}{kl}")
         if quality is not None:
-            parts.append(f"trustworthiness {quality.trustworthiness:.3f}")
+            if quality.trustworthiness is not None:
+                parts.append(f"trustworthiness {quality.trustworthiness:.3f}")
             if quality.purity is not None:
+                before, chance = quality.features_purity, quality.chance
+                beside = [("features", before), ("chance", chance)]
+                said = ", ".join(f"{name} {at:.3f}" for name, at in beside if at is not None)
                 parts.append(
-                    f"{quality.neighbors} neighbours' purity {quality.purity:.3f} "
-                    f"(features {quality.features_purity:.3f}, chance {quality.chance:.3f})"
+                    f"{quality.neighbors} neighbours' purity {quality.purity:.3f} ({said})"
                 )
         return "; ".join(parts)
 

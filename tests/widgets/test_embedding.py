@@ -294,6 +294,13 @@ def test_words_count_in_what_is_saved():
     assert not unpack(few._points)[0]["sample"]
 
 
+def test_equal_images_are_a_point_without_figures(net):
+    widget = nv.Embedding(net, np.zeros((20, 16, 16, 3), np.uint8), ["a", "b"] * 10)
+    assert widget.quality.trustworthiness is None
+    widget.figure()
+    assert "trustworthiness" not in widget._summary()
+
+
 def test_what_is_not_so_is_not_said(net, pictures):
     widget = nv.Embedding(None, features=np.random.default_rng(0).normal(size=(20, 4)))
     assert widget.coordinates.shape == (20, 2)
