@@ -36,6 +36,8 @@ class DreamFrame:
     """Why this is the last frame although steps are left; empty as a rule."""
     picture: Callable[[Tensor], Bytes] | None = None
     """Makes a picture (H, W, 3) of a tensor (C, H, W)."""
+    enlarge: Callable[[Tensor], Tensor] | None = None
+    """Brings `tensor` to the size at which the run ends; None: it has that size."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """What `resume` needs besides the tensor."""
 
@@ -49,6 +51,15 @@ class DreamFrame:
         """All pictures, one for each of the N results."""
         assert self.picture is not None
         return [self.picture(each) for each in self.tensor]
+
+    @property
+    def whole(self) -> list[Bytes]:
+        """`images` at the size at which the run ends, also where it is not that far yet."""
+        if self.enlarge is None:
+            return self.images
+        assert self.picture is not None
+        with torch.inference_mode(False), torch.no_grad():
+            return [self.picture(each) for each in self.enlarge(self.tensor)]
 
     @property
     def finished(self) -> bool:

@@ -126,6 +126,11 @@ def _fitted(own: tuple[int, int], size: Any, least: int = 0) -> tuple[int, int]:
     return wanted
 
 
+def plain(value: Any) -> Any:
+    """NumPy's and PyTorch's numbers and arrays as Python's numbers and lists, the rest as it is."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic | Tensor) else value
+
+
 def is_whole(value: Any) -> bool:
     """Python's and NumPy's whole numbers."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
@@ -154,8 +159,8 @@ def real(name: str, value: Any, least: float, above: bool = False) -> float:
     if not number or isinstance(value, bool):
         raise TypeError(f"{name}={value!r}: give a number")
     if not np.isfinite(value) or value < least or (above and value == least):
-        limit = "above" if above else "of at least"
-        raise ValueError(f"{name}={value!r}: give a finite number {limit} {least:g}")
+        limit = "" if least == -np.inf else f" {'above' if above else 'of at least'} {least:g}"
+        raise ValueError(f"{name}={value!r}: give a finite number{limit}")
     return float(value)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._dream_image import is_whole, real
+from ._dream_image import is_whole, plain, real
 from ._dream_pass import Lens, Maps, find_maps
 from .layers import Layer, default_layer
 
@@ -150,6 +150,7 @@ def _depth(layers: Sequence[Layer]) -> int:
 
 
 def _channels(layers: Sequence[Layer], channel: Any) -> tuple[int, ...] | None:
+    channel = plain(channel)
     if channel is None:
         return None
     several = channel if isinstance(channel, list | tuple | range) else [channel]

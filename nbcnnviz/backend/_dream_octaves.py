@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from ._dream_plan import Size
 
 SMALLEST = 32
 """Pixels of the shorter edge; a smaller octave shows a deep layer next to nothing."""
@@ -22,13 +24,29 @@ def octave_sizes(size: tuple[int, int], octaves: int, scale: float) -> list[tupl
         >>> octave_sizes((200, 100), 3, 2.0)
         [(100, 50), (200, 100)]
     """
-    sizes = []
-    for smaller in range(octaves - 1, -1, -1):
-        height, width = (max(1, round(edge / scale**smaller)) for edge in size)
-        if min(height, width) >= SMALLEST or not smaller:
-            sizes.append((height, width))
+    sizes = [size]
+    for smaller in range(1, octaves):
+        factor = scale**smaller
+        height, width = (max(1, round(edge / factor)) for edge in size)
+        if min(height, width) < SMALLEST:
+            break
+        sizes.append((height, width))
     # An octave scale near 1 may round to the same size twice.
-    return list(dict.fromkeys(sizes))
+    return list(dict.fromkeys(reversed(sizes)))
+
+
+def left_out(wanted: int, sizes: Sequence[Size], what: str) -> tuple[str, ...]:
+    """A note on how many of the octaves that were wanted are not among the sizes.
+
+    Example:
+        >>> left_out(4, [(40, 40), (80, 80), (160, 160)], "octave")
+        ('1 octave below 32 pixels was left out.',)
+    """
+    count = wanted - len(sizes)
+    if not count:
+        return ()
+    many, were = ("", "was") if count == 1 else ("s", "were")
+    return (f"{count} {what}{many} below {SMALLEST} pixels {were} left out.",)
 
 
 def roll(x: Tensor, shift: tuple[int, int]) -> Tensor:

@@ -70,6 +70,23 @@ class Lens:
             recorder.run(self._input(x))
         return {layer.name: _wide(recorder[layer], x) for layer in layers}
 
+    def try_small(self, size: tuple[int, int], layers: Sequence[Layer], argument: str) -> None:
+        """See whether the network takes an image that is smaller than what it usually gets.
+
+        Raises:
+            ValueError: it does not; names the argument that the size comes from.
+        """
+        usual = self.net.preprocess
+        if min(size) >= min(usual.size):
+            return
+        try:
+            self.features(self.net.blank().new_zeros(1, usual.channels, *size), layers)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{argument}: {size[0]} x {size[1]} pixels, with which the run begins, are too few "
+                f"for the network ({error}); give a larger size"
+            ) from error
+
     def gradient(
         self, x: Tensor, layers: Sequence[Layer], objective: Objective, scores: bool = False
     ) -> tuple[Tensor, dict[str, float]]:

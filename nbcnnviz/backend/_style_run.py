@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ._dream_frames import Controls, DreamFrame
-from ._dream_image import Pixels, real, resized
+from ._dream_image import Pixels, plain, real, resized
 from ._dream_pass import Lens, Maps, find_maps
 from ._dream_plan import Plan, Size
 from ._fourier import Fourier
@@ -109,6 +109,7 @@ def _named(layers: Any) -> dict[Any, float]:
 
 
 def _style_weights(weights: Any, count: int) -> list[float]:
+    weights = plain(weights)
     if weights is None:
         return [1.0] * count
     if not isinstance(weights, Sequence) or len(weights) != count:
@@ -162,6 +163,8 @@ class Run:
     optimizer: str
     keep_colours: bool
     pixels: Pixels
+    notes: tuple[str, ...]
+    """On the sizes."""
     _targets: dict[Size, Targets] = field(default_factory=dict)
 
     def start(self, first: Tensor, resume: DreamFrame | None) -> Start:
@@ -192,6 +195,9 @@ class Run:
         x = resized(x, size)
         return State(self.pixels.clip(self._with_content_colours(x) if self.keep_colours else x))
 
+    def _whole(self, x: Tensor) -> Tensor:
+        return self._state(x, self.plan.sizes[-1]).x
+
     def _with_content_colours(self, x: Tensor) -> Tensor:
         """The content with the lightness of another image, at that one's size."""
         content = resized(self.content, (int(x.shape[2]), int(x.shape[3])))
@@ -214,12 +220,15 @@ class Run:
 
     def targets(self, size: Size) -> Targets:
         """What content and styles look like at a size; the last one is kept."""
-        if size not in self._targets:
+        found = self._targets.get(size)
+        # Another thread may ask for another size in between: what is returned is held here.
+        if found is None:
             content = self.pixels.clip(resized(self.content, size))
             styles = [fitted(style, content) for style in self.styles]
+            found = Targets(self.lens, content, styles)
             self._targets.clear()
-            self._targets[size] = Targets(self.lens, content, styles)
-        return self._targets[size]
+            self._targets[size] = found
+        return found
 
     def frames(self, start: Start) -> Generator[DreamFrame, None, None]:
         """All steps from the given one on."""
@@ -247,10 +256,11 @@ class Run:
                 scale + 1,
                 len(self.plan.sizes),
                 losses,
-                now.notes,
+                now.notes + self.notes,
                 why,
-                self.lens.net.picture,
-                {"style": (self.plan, place + finite, self._way()), "state": state},
+                picture=self.lens.net.picture,
+                enlarge=None if scale == len(self.plan.sizes) - 1 else self._whole,
+                state={"style": (self.plan, place + finite, self._way()), "state": state},
             )
             if why:
                 return
@@ -311,8 +321,10 @@ class _Scale:
             with torch.enable_grad():
                 p = self._run.pixels.colours(x).requires_grad_()
                 variation = total_variation(p)
-                (rough,) = torch.autograd.grad(variation, p)
-            slope = slope + now.tv_weight * rough
+                # A single pixel has no neighbour.
+                if variation.requires_grad:
+                    (rough,) = torch.autograd.grad(variation, p)
+                    slope = slope + now.tv_weight * rough
             losses["tv"] = float(variation.detach())
             losses["total"] += now.tv_weight * losses["tv"]
         if self._run.keep_colours:

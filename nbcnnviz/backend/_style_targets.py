@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ._dream_image import resized
+from ._dream_octaves import octave_sizes
 from ._dream_pass import Lens
 from ._style_losses import gram_matrix, mixed
 from .layers import Layer
@@ -28,7 +29,7 @@ class Target:
 
 
 class Targets:
-    """Targets at one size of the content.
+    """Targets at one size of the content. Any thread may ask for them.
 
     Args:
         lens: looks through the network.
@@ -54,9 +55,12 @@ class Targets:
     def style(self, layers: Sequence[Layer], weights: Sequence[float]) -> dict[str, Target]:
         """(1, C, C) by layer: the weighted mean of the styles' Gram matrices."""
         key = tuple(layer.name for layer in layers), tuple(weights)
-        if self._mixed[0] != key:
-            self._mixed = key, self._mix(layers, weights)
-        return self._mixed[1]
+        known, found = self._mixed
+        # Another thread may ask for others in between: what is returned is held here.
+        if known != key:
+            found = self._mix(layers, weights)
+            self._mixed = key, found
+        return found
 
     def _mix(self, layers: Sequence[Layer], weights: Sequence[float]) -> dict[str, Target]:
         missing = [layer for layer in layers if layer.name not in self._grams]
@@ -70,15 +74,13 @@ class Targets:
 def scale_sizes(size: tuple[int, int], scales: int) -> list[tuple[int, int]]:
     """Heights and widths, each twice the one before, up to the size itself.
 
+    Those that come out below 32 pixels are left out, the size itself never.
+
     Example:
-        >>> scale_sizes((200, 101), 2)
+        >>> scale_sizes((200, 101), 20)
         [(100, 50), (200, 101)]
     """
-    sizes = [
-        (max(1, round(size[0] / 2**i)), max(1, round(size[1] / 2**i)))
-        for i in range(scales - 1, -1, -1)
-    ]
-    return list(dict.fromkeys(sizes))
+    return octave_sizes(size, scales, 2.0)
 
 
 def fitted(style: Tensor, content: Tensor) -> Tensor:

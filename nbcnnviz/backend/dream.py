@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ._dream_frames import Controls, DreamFrame, Frames
 from ._dream_image import Pixels, generator_at, load, real, resized, seed_of, whole
 from ._dream_objective import Aim, Guide, dream_layer
-from ._dream_octaves import SMALLEST, draw_shift, octave_sizes, roll, tiled
+from ._dream_octaves import SMALLEST, draw_shift, left_out, octave_sizes, roll, tiled
 from ._dream_pass import Lens
 from ._dream_plan import Plan, Size
 from ._fourier import softened
@@ -102,8 +102,8 @@ def deep_dream(
         wanted = whole("octaves", octaves, 1)
         scale = real("octave_scale", octave_scale, 1.0, above=True)
         sizes = octave_sizes((x.shape[2], x.shape[3]), wanted, scale)
-        if len(sizes) < wanted:
-            notes += (f"{wanted - len(sizes)} octaves below {SMALLEST} pixels were left out.",)
+        notes += left_out(wanted, sizes, "octave")
+        lens.try_small(sizes[0], controls.now.aim.layers, "image")
         run = _Run(
             lens=lens,
             controls=controls,
@@ -197,7 +197,7 @@ class _Run:
 
     def frames(self, start: _Start) -> Generator[DreamFrame, None, None]:
         """All steps from the given one on."""
-        x = start.x
+        x, last = start.x, len(self.plan.sizes) - 1
         for place in range(start.place, self.plan.total):
             octave = self.plan.octave(place)
             step = start.done + place - start.place
@@ -207,6 +207,7 @@ class _Run:
                 octave=octave + 1,
                 octaves=len(self.plan.sizes),
                 picture=self.lens.net.picture,
+                enlarge=None if octave == last else self._whole,
             )
             x = self._brought_to(x, self.plan.sizes[octave])
             now: _Settings = self.controls.now
@@ -222,6 +223,9 @@ class _Run:
             x = made
             state = {"dream": (self.plan, place + 1), "seed": start.seed}
             yield frame(x, step + 1, losses=losses, notes=notes, state=state)
+
+    def _whole(self, x: Tensor) -> Tensor:
+        return self._brought_to(x, self.plan.sizes[-1])
 
     def _brought_to(self, x: Tensor, size: Size) -> Tensor:
         """The image at another size, with the detail that was dreamt so far."""

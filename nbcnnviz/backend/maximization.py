@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._dream_frames import Controls, DreamFrame, Frames
-from ._dream_image import Pixels, generator_at, is_whole, real, seed_of, whole, working_dtype
+from ._dream_image import Pixels, generator_at, real, seed_of, whole, working_dtype
 from ._dream_pass import SCORES, Lens, Maps, find_maps
+from ._dream_unit import channel_index, class_index, place_of, rectified
 from ._fourier import Fourier
 from ._optim import Adam
 from ._style_losses import gram_matrix
 from .layers import Layer, known_layers, wrap
-from .target import read
 
 if TYPE_CHECKING:
     from .network import Network
@@ -148,16 +148,16 @@ def _read(net: Network, classes: Callable[[], int], given: dict[str, Any]) -> _S
         if given["layer"] is not None or given["channel"] is not None:
             raise ValueError("target: give a class, or layer and channel, not both")
         layer, before, beside = None, None, maps[-1]
-        channel = _class(net, given["target"], classes)
+        channel = class_index(given["target"], net.labels, classes())
         if position is not None:
             raise ValueError(f"position={position!r}: a class has none; leave it out")
     else:
         if given["layer"] is None:
             raise ValueError("layer: give a layer and a channel of it, or target, a class")
         layer = find_maps(net, given["layer"])
-        channel = _channel(layer, given["channel"])
-        before, beside = _before(layer, found), layer
-        position = _position(position)
+        channel = channel_index(layer, given["channel"])
+        before, beside = rectified(layer, found), layer
+        position = place_of(position)
     return _Settings(
         layer,
         channel,
@@ -168,48 +168,6 @@ def _read(net: Network, classes: Callable[[], int], given: dict[str, Any]) -> _S
         real("lr", given["lr"], 0.0),
         real("transforms", given["transforms"], 0.0),
     )
-
-
-def _class(net: Network, target: Any, classes: Callable[[], int]) -> int:
-    aim = read(target, net.labels)
-    if aim.index is None:
-        raise TypeError(
-            f"target={target!r}: give the index or label of a class; for a unit of a layer give "
-            "layer and channel"
-        )
-    count = classes()
-    if aim.index >= count:
-        raise ValueError(f"target={target!r}: there are {count} classes; give 0 to {count - 1}")
-    return aim.index
-
-
-def _channel(layer: Layer, channel: Any) -> int:
-    if not is_whole(channel):
-        raise TypeError(f"channel={channel!r}: give the number of a channel of {layer.name!r}")
-    if not 0 <= channel < layer.shape[0]:
-        raise ValueError(
-            f"channel={channel!r}: {layer.name!r} has {layer.shape[0]} channels, "
-            f"0 to {layer.shape[0] - 1}"
-        )
-    return int(channel)
-
-
-def _position(position: Any) -> Any:
-    if position is None or position == "center":
-        return position
-    pair = isinstance(position, tuple | list) and len(position) == 2
-    if not pair or not all(is_whole(each) and each >= 0 for each in position):
-        raise TypeError(f'position={position!r}: give None, "center" or (y, x) in the map')
-    return int(position[0]), int(position[1])
-
-
-def _before(layer: Layer, layers: list[Layer]) -> Layer | None:
-    """What an activation rectifies: the leaf that ran just before it, if its maps fit."""
-    if layer.kind != "act":
-        return None
-    earlier = [one for one in layers[: layers.index(layer)] if one.leaf]
-    fits = bool(earlier) and earlier[-1].shape == layer.shape and earlier[-1].spatial
-    return earlier[-1] if fits else None
 
 
 def picture_size(net: Network, size: Any) -> tuple[int, int]:

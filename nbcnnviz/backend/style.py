@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from ._dream_frames import Controls, DreamFrame, Frames
 from ._dream_image import Pixels, generator_at, load, resized, seed_of, whole, working_dtype
+from ._dream_octaves import left_out
 from ._dream_pass import Lens
 from ._dream_plan import Plan
 from ._style_colours import matched
@@ -71,11 +73,13 @@ def style_transfer(
         tv_weight: c, at least 0; smooths.
         style_weights: one for each style; None: all alike.
         init: "recoloured" (the content in the colours of the style that weighs most), "content",
-            "noise", "style" (that style), or an image. Begun with the content itself, parts of it
-            may keep colours that the style does not have.
+            "noise", "style" (that style), or an image, also by its path. "recoloured" is what one
+            gets unasked because begun with the content itself, parts of the picture keep colours
+            that the style does not have.
         optimizer: "adam", or "lbfgs" with a line search: fewer steps, each of which takes several
             passes at times.
-        scales: how many sizes, each twice the one before; at least 1.
+        scales: how many sizes, each twice the one before; at least 1. Those below 32 pixels are
+            left out.
         steps: at each size.
         lr: about the mean change of a colour (0..1) by a step of Adam (None: 0.02); the length
             that L-BFGS tries first (None: 1).
@@ -126,18 +130,19 @@ def style_transfer(
         painted = [load(net, each, None, "style") for each in styles]
         if keep_colours:
             painted = [_recoloured(each, picture, pixels) for each in painted]
+        wanted, lens = whole("scales", scales, 1), Lens(net)
+        sizes = scale_sizes((height, width), wanted)
+        lens.try_small(sizes[0], controls.now.layers, "content")
         run = Run(
-            lens=Lens(net),
+            lens=lens,
             controls=controls,
             content=picture,
             styles=painted,
-            plan=Plan(
-                tuple(scale_sizes((height, width), whole("scales", scales, 1))),
-                whole("steps", steps, 1),
-            ),
+            plan=Plan(tuple(sizes), whole("steps", steps, 1)),
             optimizer=optimizer,
             keep_colours=keep_colours,
             pixels=pixels,
+            notes=left_out(wanted, sizes, "scale"),
         )
         seed = seed_of(generator)
         weights = controls.now.style_weights
@@ -151,7 +156,8 @@ class StyleFrames(Frames):
     """The frames of a style transfer, and the Gram matrices that are compared on the way."""
 
     def __init__(self, run: Run, start: Start) -> None:
-        super().__init__(run.frames(start), run.controls, run.controls.now.notes, start.steps)
+        notes = run.controls.now.notes + run.notes
+        super().__init__(run.frames(start), run.controls, notes, start.steps)
         self._run = run
 
     def grams(self, frame: DreamFrame | None, layer: str) -> tuple[Tensor, Tensor]:
@@ -198,21 +204,24 @@ def _first(
 ) -> Tensor:
     """The image to begin with, at the content's full size."""
     size = int(content.shape[2]), int(content.shape[3])
-    if not isinstance(init, str):
-        return load(net, init, size, "init")
-    if init == "content":
+    named = isinstance(init, str)
+    if named and init == "content":
         return content
-    if init == "recoloured":
+    if named and init == "recoloured":
         return _recoloured(content, style, pixels)
-    if init == "style":
+    if named and init == "style":
         return pixels.clip(resized(style, size))
-    if init == "noise":
+    if named and init == "noise":
         noise = torch.rand(
             content.shape, generator=generator_at(seed, 0), dtype=torch.float64, device="cpu"
         )
         # Around the mean colour: a faint noise is soon gone.
         return pixels.inputs(0.5 + 0.2 * (noise - 0.5)).to(content.device, working_dtype(net))
-    raise ValueError(f"init={init!r}: choose one of {list(_INITS)}, or give an image")
+    if named and not Path(init).is_file():
+        raise ValueError(
+            f"init={init!r}: choose one of {list(_INITS)}, or give an image; there is no such file"
+        )
+    return load(net, init, size, "init")
 
 
 __all__ = [

@@ -59,6 +59,13 @@ def jpeg(picture: RGB, edge: int, limit: int | None = None) -> bytes:
         edge = max(1, max(image.size) * 2 // 3)
 
 
+def smaller(data: bytes, edge: int, limit: int) -> bytes:
+    """A JPEG of at most so many bytes, the same one if it fits."""
+    if len(data) <= limit:
+        return data
+    return jpeg(np.asarray(Image.open(io.BytesIO(data))), edge, limit)
+
+
 def _encoded(image: Image.Image, quality: int) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=quality, subsampling=0 if max(image.size) < _FEW else 2)

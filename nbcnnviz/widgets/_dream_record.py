@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ..backend._dream_frames import DreamFrame
 from ._codec import Array, pack
 from ._dream_film import LAST_BYTES, LAST_EDGE, RGB, jpeg
 from ._dream_run import Run
 
 START_BYTES, MORE_BYTES = 90_000, 80_000
 """Of the picture that a run begins with, and of all styles together or of the guide."""
+KEPT_BYTES = 90_000
+"""Of answers that a saved notebook shows."""
 MORE_EDGE = 320
 THUMB_EDGE = 96
 _GAP, _GROUND = 4, 128
@@ -48,15 +52,25 @@ def png(picture: RGB) -> bytes:
     return file.getvalue()
 
 
-def run_meta(run: Run, state: str, size: tuple[int, int], notes: Sequence[str]) -> dict[str, Any]:
-    """How far a run is; `size` is that of the picture in full, height and width."""
-    frame = run.frame
+def run_meta(
+    run: Run, frame: DreamFrame | None, title: str, size: tuple[int, int], notes: Sequence[str]
+) -> dict[str, Any]:
+    """How far a run is.
+
+    Args:
+        run: of the widget.
+        frame: its present one, read once: another thread may be making the next.
+        title: what the picture is of; empty before the first step.
+        size: height and width of what it begins with.
+        notes: the widget's own.
+    """
     height, width = size if frame is None else frame.tensor.shape[2:]
     return {
-        "state": state,
+        "state": run.state,
         "run": run.number,
-        "step": run.step,
+        "step": 0 if frame is None else frame.step,
         "steps": run.steps,
+        "title": title,
         "octave": 1 if frame is None else frame.octave,
         "octaves": 1 if frame is None else frame.octaves,
         "losses": {} if frame is None else dict(frame.losses),
@@ -67,31 +81,61 @@ def run_meta(run: Run, state: str, size: tuple[int, int], notes: Sequence[str]) 
     }
 
 
-def frame_blob(run: Run, meta: Mapping[str, Any], pictures: Sequence[RGB]) -> bytes:
+def frame_blob(run: Run, meta: Mapping[str, Any], frame: DreamFrame | None) -> bytes:
     """A partial or the last answer of lane "run"."""
     trace = [list(point) for point in run.film.untold()]
-    if not pictures:
+    if frame is None:
         return pack({**meta, "trace": trace}, {})
-    picture, grid = sheet(pictures)
-    more = {"grid": list(grid)} if len(pictures) > 1 else {}
+    picture, more = _shown(frame)
     return pack({**meta, "trace": trace, **more}, {"jpeg": flat(jpeg(picture, LAST_EDGE))})
 
 
-def film_blob(run: Run, meta: Mapping[str, Any], pictures: Sequence[RGB]) -> bytes:
+def film_blob(run: Run, meta: Mapping[str, Any], frame: DreamFrame | None) -> bytes:
     """Trait `_film`."""
-    shots = run.film.shots
+    shots = [shot for shot in run.film.shots if shot.step <= meta["step"]]
     rows = [{"step": s.step, "octave": s.octave, "bytes": len(s.jpeg)} for s in shots]
     arrays = {"jpegs": flat(b"".join(shot.jpeg for shot in shots))}
     more: dict[str, Any] = {}
-    if pictures:
-        picture, grid = sheet(pictures)
+    if frame is not None:
+        picture, more = _shown(frame)
         arrays["last"] = flat(jpeg(picture, LAST_EDGE, LAST_BYTES))
-        more = {"grid": list(grid)} if len(pictures) > 1 else {}
     trace = [list(point) for point in run.film.saved_trace()]
     return pack({**meta, "trace": trace, "frames": rows, **more}, arrays)
 
 
-def start_blob(
+def _shown(frame: DreamFrame) -> tuple[RGB, dict[str, Any]]:
+    """The picture of a frame as it is, and what is said of it."""
+    picture, grid = sheet(frame.images)
+    return picture, {"grid": list(grid)} if len(frame.images) > 1 else {}
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a run begins with."""
+
+    meta: Mapping[str, Any]
+    arrays: Mapping[str, Array]
+
+    def blob(self, answers: Iterable[tuple[str, bytes]] = ()) -> bytes:
+        """Trait `_start`, with answers that a page without a kernel shows as well.
+
+        Args:
+            answers: lane and answer, the most important ones first; what is too much is left out.
+        """
+        kept: list[tuple[str, bytes]] = []
+        left = KEPT_BYTES
+        for lane, answer in answers:
+            if len(answer) <= left:
+                kept.append((lane, answer))
+                left -= len(answer)
+        if not kept:
+            return pack(self.meta, self.arrays)
+        rows = [{"lane": lane, "bytes": len(answer)} for lane, answer in kept]
+        joined = flat(b"".join(answer for _, answer in kept))
+        return pack({**self.meta, "kept": rows}, {**self.arrays, "kept": joined})
+
+
+def start(
     name: str,
     size: tuple[int, int],
     picture: RGB | None,
@@ -99,8 +143,8 @@ def start_blob(
     styles: Sequence[tuple[str, RGB]] = (),
     guide: tuple[str, RGB] | None = None,
     classes: Sequence[str] = (),
-) -> bytes:
-    """Trait `_start`."""
+) -> Start:
+    """The picture that a run begins with, and what else was given."""
     meta = {
         "name": name,
         "height": size[0],
@@ -116,7 +160,7 @@ def start_blob(
         arrays[f"style_{i}"] = flat(jpeg(style, MORE_EDGE, MORE_BYTES // len(styles)))
     if guide is not None:
         arrays["guide"] = flat(jpeg(guide[1], MORE_EDGE, MORE_BYTES))
-    return pack(meta, arrays)
+    return Start(meta, arrays)
 
 
 def thumbs_blob(found: Mapping[str, bytes]) -> bytes:

@@ -16,6 +16,8 @@ Make = Callable[[Settings, DreamFrame | None], Frames]
 class Run:
     """What a widget does with its frames, but for when.
 
+    One thread at a time may make steps, the worker's; others may read `frame` and `film`.
+
     Args:
         make: the backend's call.
         plan: names of the settings that make a run longer or shorter. Under another plan it is
@@ -40,6 +42,8 @@ class Run:
         self._value = value
         self._frames: Frames | None = None
         self._used: Settings = {}
+        self._ended = 0, 0
+        """Steps done, and of how many, when it was closed."""
         self.number = 0
         """Counts the beginnings."""
         self.restart()
@@ -50,24 +54,22 @@ class Run:
         self.state = "fresh"
         self.frame: DreamFrame | None = None
         self.film = Film()
-        self.began: Settings | None = None
-        """The settings of the first step."""
         self.last: Settings | None = None
-        """Those of the last step."""
+        """The settings of the last step: what the present picture was made with."""
         self.varied = False
-        """Later steps had other ones than the first."""
+        """Steps before it had other ones."""
         self._frames = None
 
     @property
     def step(self) -> int:
         """So many steps are done."""
-        return 0 if self.frame is None else self.frame.step
+        return self._ended[0] if self.frame is None else self.frame.step
 
     @property
     def steps(self) -> int:
         """Of how many."""
         if self._frames is None:
-            return 0 if self.frame is None else self.frame.steps
+            return self._ended[1] if self.frame is None else self.frame.steps
         return self._frames.steps
 
     def same_plan(self, wanted: Settings) -> bool:
@@ -92,6 +94,14 @@ class Run:
         self._used = wanted
         return self._frames
 
+    def spent(self, wanted: Settings) -> bool:
+        """Whether under these settings no step is left to do.
+
+        Raises:
+            TypeError, ValueError: as `ready`.
+        """
+        return self.frame is not None and self.ready(wanted).steps <= self.step
+
     def advance(self, wanted: Settings) -> DreamFrame | None:
         """One step; None where none is left.
 
@@ -108,14 +118,15 @@ class Run:
         if frame is None or self._make is None:
             return None  # or it was closed meanwhile
         if not frame.stopped:
-            self.varied |= self.began is not None and self.began != wanted
-            self.began = wanted if self.began is None else self.began
+            self.varied |= self.last is not None and self.last != wanted
             self.last = wanted
             self._keep(frame)
         else:
             # Its step did not count; the next attempt begins anew from here.
             self._frames = None
         self.frame = frame
+        if self._make is None:
+            self.frame = None  # it was closed just now
         return frame
 
     def _keep(self, frame: DreamFrame) -> None:
@@ -130,6 +141,6 @@ class Run:
         self.state = "done" if over else "paused" if self.step else "fresh"
 
     def close(self) -> None:
-        """Let go of all."""
-        self._frames, self._make = None, None
-        self.frame, self.film = None, Film()
+        """Let go of the network; the film stays."""
+        self._make, self._ended = None, (self.step, self.steps)
+        self._frames, self.frame = None, None

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..backend.dream import deep_dream
 from ._dream import DreamWidget
-from ._dream_film import RGB, jpeg
-from ._dream_record import THUMB_EDGE, thumbs_blob
+from ._dream_film import RGB, jpeg, smaller
+from ._dream_record import KEPT_BYTES, THUMB_EDGE, thumbs_blob
 from ._lanes import long_lane, several, text
 from ._worker import Job
 
@@ -42,7 +42,12 @@ class ThumbsWidget(DreamWidget):
                 made[name] = jpeg(self._thumb(name, job), THUMB_EDGE)
             job.partial(lambda: thumbs_blob({n: made[n] for n in names if n in made}))
             job.progress(done + 1, len(names))
-        return thumbs_blob({name: made[name] for name in names})
+        found = {name: made[name] for name in names}
+        # Some room for the header.
+        limit = KEPT_BYTES * 9 // 10 // max(1, len(found))
+        kept = {name: smaller(data, THUMB_EDGE, limit) for name, data in found.items()}
+        self._keep("thumbs", "", thumbs_blob(kept))
+        return thumbs_blob(found)
 
     def _thumb(self, layer: str, job: Job) -> RGB:
         frames = deep_dream(

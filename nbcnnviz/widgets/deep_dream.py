@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..backend._dream_frames import DreamFrame, Frames
-from ..backend._dream_image import real, whole
+from ..backend._dream_image import plain, real, whole
 from ..backend._dream_objective import dream_layer
 from ..backend.dream import deep_dream
 from ..backend.network import Network
 from . import _dream_record as records
-from ._dream import prepared, weighted
+from ._dream_given import Fixed, prepared, read_flag, sum_of, weighted
 from ._dream_run import Settings
 from ._dream_thumbs import ThumbsWidget
 from ._traits import Setting, check
@@ -75,6 +75,8 @@ class DeepDream(ThumbsWidget):
     guided = Setting(False)
     """The dream is made of what the guide shows; only where one was given."""
 
+    image, guide, size, tile = Fixed(), Fixed(), Fixed(), Fixed()
+
     def __init__(
         self,
         net: Network | nn.Module,
@@ -95,13 +97,13 @@ class DeepDream(ThumbsWidget):
         picture, called = prepared(net, image, size)
         called = called if name is None else name
         seen = None if guide is None else prepared(net, guide, max(net.preprocess.size), "guide")
+        self._guide_name = "" if seen is None else seen[1]
         self._look(net, net.prepare(image))
         if layer is None and "mix" not in settings:
             layer = dream_layer(self.layers, net.preprocess.size).name
             self._chosen = (f"Layer {layer!r} was chosen.",)
-        start = records.start_blob(
-            called, picture.shape[:2], picture, guide=None if seen is None else (seen[1], seen[0])
-        )
+        shown = None if seen is None else (seen[1], seen[0])
+        start = records.start(called, picture.shape[:2], picture, guide=shown)
         given = {"mix": layer, "channel": channel, "guided": guide is not None, **settings}
         super().__init__(net, given, picture, called, seed=seed, start=start)
 
@@ -126,6 +128,7 @@ class DeepDream(ThumbsWidget):
 
     @check("channel")
     def _valid_channel(self, value: Any) -> Any:
+        value = plain(value)
         if value is None:
             return None
         several = list(value) if isinstance(value, list | tuple | range) else [value]
@@ -165,11 +168,10 @@ class DeepDream(ThumbsWidget):
 
     @check("guided")
     def _valid_guided(self, value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise TypeError(f"guided={value!r}: give True or False")
-        if value and self._guide is None:
+        guided = read_flag("guided", value)
+        if guided and self._guide is None:
             raise ValueError("guided=True: there is no guide; make the widget with guide=image")
-        return value
+        return guided
 
     def _counts(self) -> Iterator[tuple[str, int]]:
         # Where several settings are taken together, this one may still be as it was given.
@@ -212,15 +214,17 @@ class DeepDream(ThumbsWidget):
 
     def _title(self, settings: Settings) -> str:
         channel = settings["channel"]
-        one = "" if channel is None else f", channel {channel},"
-        guided = ", guided" if settings["guided"] else ""
-        return f"Dream of {' + '.join(settings['mix'])}{one} on {self._name}{guided}"
+        several = isinstance(channel, list)
+        numbers = ", ".join(map(str, channel)) if several else channel
+        unit = "" if channel is None else f", channel{'s' * several} {numbers}"
+        guide = f", guided by {self._guide_name}" if settings["guided"] else ""
+        return f"Dream of {sum_of(settings['mix'])}{unit} on {self._name}{guide}"
 
     def _given(self) -> list[str]:
         return [f"image = ...  # {self._name}"] + ["guide = ..."] * (self._guide is not None)
 
     def _call(self, settings: Settings) -> tuple[str, list[str]]:
-        mix: Mapping[str, float] = settings["mix"]
+        mix = settings["mix"]
         one = next(iter(mix)) if list(mix.values()) == [1.0] else dict(mix)
         names = ("channel", *self._plan, "lr", "jitter", "smooth")
         return "deep_dream", [
@@ -230,9 +234,3 @@ class DeepDream(ThumbsWidget):
             f"size={self._size!r}",
             f"tile={self._tile!r}",
         ]
-
-    def _export_replies(self, **options: Any) -> Iterator[tuple[str, dict[str, Any], bytes]]:
-        """Answers for a saved page: the code, and what the layers dream as far as that is known."""
-        yield from super()._export_replies(**options)
-        if thumbs := self._thumbs():
-            yield "thumbs", {}, records.thumbs_blob(thumbs)

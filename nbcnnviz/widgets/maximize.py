@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..backend._dream_frames import DreamFrame, Frames
-from ..backend._dream_image import real, whole
+from ..backend._dream_image import plain, real, whole
+from ..backend._dream_unit import class_index
 from ..backend.layers import default_layer
 from ..backend.maximization import maximize, picture_size
 from ..backend.network import Network
-from ..backend.target import read
 from . import _dream_record as records
 from ._dream_film import RGB
+from ._dream_given import Fixed
 from ._dream_run import Settings
 from ._dream_thumbs import ThumbsWidget
 from ._inputs import class_names
@@ -38,9 +38,9 @@ class Maximize(ThumbsWidget):
 
     Args:
         net: a `Network` or a bare `torch.nn.Module`.
-        layer: with maps; None: the last one, or none with `target`.
-        channel: of the layer.
-        target: a class index or label in place of the channel.
+        layer: with maps; None: the last one.
+        channel: of the layer; None: the first.
+        target: a class index or label in place of a layer and a channel.
         size: side or (height, width) in pixels; None: the network's usual size.
         seed: of noise and transforms; None: always the same.
         settings: `position`, `count`, `diversity`, `lr`, `steps`, `transforms`, `theme`.
@@ -62,29 +62,32 @@ class Maximize(ThumbsWidget):
     _has_before = False
 
     layer = LayerName()
-    """Name of the layer; it counts unless there is a `target`."""
+    """Name of the layer; to set it ends a `target`."""
     channel = Setting(0)
-    """Of the layer."""
+    """Of the layer; to set it ends a `target`."""
     target = Setting(None, allow_none=True)
-    """Index of a class, in place of layer and channel."""
+    """Index of a class, in place of layer, channel and position."""
     position = Setting(None, allow_none=True)
-    """None: the whole channel; "center": the neuron in the middle of its map; or (y, x)."""
+    """None: the whole channel; "center": the neuron in the middle of its map; or (y, x); to set it
+    ends a `target`."""
     count = Setting(1)
     """How many results at once."""
     diversity = Setting(1.0)
     """How strongly several results are kept apart."""
     lr = Setting(0.05)
     """Adam's."""
-    steps = Setting(128)
+    steps = Setting(256)
     """In all."""
     transforms = Setting(1.0)
     """Strength of the random shifts, turns and zooms."""
+
+    size = Fixed()
 
     def __init__(
         self,
         net: Network | nn.Module,
         layer: Layer | str | None = None,
-        channel: int = 0,
+        channel: int | None = None,
         target: Any = None,
         *,
         size: Any = None,
@@ -93,6 +96,13 @@ class Maximize(ThumbsWidget):
     ) -> None:
         net = Network.wrap(net)
         self._reject_unknown(settings)
+        unit = {"layer": layer, "channel": channel, "position": settings.get("position")}
+        also = [name for name, value in unit.items() if value is not None]
+        if target is not None and also:
+            raise ValueError(
+                f"target={target!r}: give a class, or layer and channel, not both; leave out "
+                f"{' and '.join(also)}"
+            )
         self._size = size
         self._look(net, None)
         try:
@@ -102,8 +112,9 @@ class Maximize(ThumbsWidget):
         self._labels = net.labels
         chosen = default_layer(self.layers).name if layer is None else layer
         picture = _noise(net, size)
-        self._names = class_names(net, self._classes)
-        start = records.start_blob("noise", picture.shape[:2], None, classes=self._names)
+        names = class_names(net, self._classes)
+        start = records.start("noise", picture.shape[:2], None, classes=names)
+        channel = 0 if channel is None else channel
         given = {"layer": chosen, "channel": channel, "target": target, **settings}
         super().__init__(net, given, picture, "noise", seed=seed, start=start)
 
@@ -126,18 +137,11 @@ class Maximize(ThumbsWidget):
     def _valid_target(self, value: Any) -> int | None:
         if value is None:
             return None
-        index = read(value, self._labels).index
-        if index is None:
-            raise TypeError(f"target={value!r}: give the index or label of a class, or None")
-        if index >= self._classes:
-            raise ValueError(
-                f"target={value!r}: there are {self._classes} classes; give 0 to "
-                f"{self._classes - 1}"
-            )
-        return index
+        return class_index(value, self._labels, self._classes)
 
     @check("position")
     def _valid_position(self, value: Any) -> Any:
+        value = plain(value)
         if value is None or value == "center":
             return value
         if not isinstance(value, list | tuple) or len(value) != 2:
@@ -180,17 +184,27 @@ class Maximize(ThumbsWidget):
         return shape[0], shape[1], shape[2]
 
     def _settle(self, change: Any) -> None:
-        if change["name"] in ("layer", "channel") and self.target is not None:
-            # Who chooses a unit no longer asks for a class.
-            self.target = None
-        if change["name"] != "layer":
+        if change["name"] not in ("layer", "channel", "position"):
             return
+        self._chosen = ()
+        if change["new"] is not None:
+            # Who chooses a unit wants to see it, and not the class.
+            self.target = None
+        if change["name"] == "layer":
+            self._fit()
+
+    def _fit(self) -> None:
+        """Another layer may have fewer channels and smaller maps: take what it has, and say so."""
         count, height, width = self._map()
-        if self.channel >= count:
+        said = []
+        channel, place = self.channel, self.position
+        if channel >= count:
             self.channel = count - 1
-        place = self.position
+            said.append(f"no channel {channel}: channel {count - 1} was chosen.")
         if isinstance(place, list) and (place[0] >= height or place[1] >= width):
             self.position = "center"
+            said.append(f"no neuron {tuple(place)}: the one in the middle was chosen.")
+        self._chosen = tuple(f"{self.layer!r} has {each}" for each in said)
 
     # -- the run ------------------------------------------------------------------------------
 
@@ -214,14 +228,18 @@ class Maximize(ThumbsWidget):
     # -- stills -------------------------------------------------------------------------------
 
     def _title(self, settings: Settings) -> str:
-        target, position = settings["target"], settings["position"]
-        if target is not None:
-            return f"Favourite of {self._names[target]}"
+        if settings["target"] is not None:
+            return f"Favourite of {self._class_name(settings['target'])}"
+        position = settings["position"]
         place = ""
         if position is not None:
             middle = position == "center"
             place = ", middle neuron" if middle else f", neuron {tuple(position)}"
         return f"Favourite of {settings['layer']}, channel {settings['channel']}{place}"
+
+    def _class_name(self, index: int) -> str:
+        labels = self._labels
+        return labels[index] if labels and index < len(labels) else f"class {index}"
 
     def _given(self) -> list[str]:
         return []
@@ -230,12 +248,6 @@ class Maximize(ThumbsWidget):
         wanted = {**self._controls(settings), **{name: settings[name] for name in self._plan}}
         given = [f"{n}={v!r}" for n, v in wanted.items() if v is not None]
         return "maximize", ["net", *given, f"size={self._size!r}"]
-
-    def _export_replies(self, **options: Any) -> Iterator[tuple[str, dict[str, Any], bytes]]:
-        """Answers for a saved page: the code, and what the layers dream as far as that is known."""
-        yield from super()._export_replies(**options)
-        if thumbs := self._thumbs():
-            yield "thumbs", {}, records.thumbs_blob(thumbs)
 
 
 def _noise(net: Network, size: Any) -> RGB:

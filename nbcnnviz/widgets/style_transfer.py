@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..backend._dream_frames import DreamFrame
-from ..backend._dream_image import real, whole
+from ..backend._dream_image import plain, real, whole
 from ..backend.network import Network
 from ..backend.style import StyleFrames, style_layers_for, style_transfer
 from . import _dream_record as records
 from . import _style_record
-from ._dream import MOST_STEPS, DreamWidget, prepared, weighted
+from ._dream import DreamWidget
+from ._dream_given import Fixed, prepared, read_flag, weighted
 from ._dream_run import Settings
+from ._dream_work import MOST_STEPS
 from ._lanes import lane, long_lane, text
 from ._lanes import whole as number
 from ._traits import Setting, check
@@ -37,7 +38,10 @@ class StyleTransfer(DreamWidget):
         content_layer: with maps; None: see `backend.style_layers_for`.
         style_layers: several, or {layer: weight}; None: see `backend.style_layers_for`.
         optimizer: "adam" or "lbfgs".
-        init: what it begins with: "recoloured", "content", "noise", "style", or an image.
+        init: what it begins with: "recoloured", "content", "noise", "style", or an image, also by
+            its path. "recoloured" (the content in the colours of the style) is what one gets
+            unasked because begun with the content itself, parts of the picture keep colours that
+            the style does not have.
         size: longer edge in pixels, at most; (height, width); None: the content's own.
         lr: of the optimiser; None: its usual one.
         seed: of the noise; None: always the same.
@@ -67,12 +71,9 @@ class StyleTransfer(DreamWidget):
         "style_weight",
         "tv_weight",
         "style_weights",
+        "lr",
     )
     _measure = "total"
-    _apart: Callable[[], bytes] = bytes
-    _grams: tuple[list[float], StyleFrames] | None = None
-    """What Gram matrices are asked of, by the weights of the styles."""
-    """Packs the two halves, if they were painted."""
 
     content_layer = Setting()
     """Name of the layer that the content is read at."""
@@ -92,6 +93,10 @@ class StyleTransfer(DreamWidget):
     """How many sizes, each twice the one before."""
     steps = Setting(150)
     """At each size."""
+    lr = Setting(None, allow_none=True).tag(sync=False)
+    """Of the optimiser; None: its usual one. Set from Python alone: the page has other knobs."""
+
+    content, style, optimizer, init, size = Fixed(), Fixed(), Fixed(), Fixed(), Fixed()
 
     def __init__(
         self,
@@ -111,9 +116,10 @@ class StyleTransfer(DreamWidget):
     ) -> None:
         net = Network.wrap(net)
         self._reject_unknown(settings)
-        self._content = content
+        self._content, self._style = content, style
         self._styles = list(style) if isinstance(style, list | tuple) else [style]
-        self._fixed = {"optimizer": optimizer, "init": init, "size": size, "lr": lr}
+        self._optimizer, self._init, self._size = optimizer, init, size
+        self._grams = _style_record.Grams(lambda wanted: self._make(wanted, None))
         picture, called = prepared(net, content, size, "content")
         called = called if name is None else name
         styles = _style_record.styles(net, self._styles)
@@ -124,15 +130,14 @@ class StyleTransfer(DreamWidget):
             content_layer = chosen.content if content_layer is None else content_layer
             style_layers = chosen.style if style_layers is None else style_layers
             self._chosen = (str(chosen),)
-        self._gram_lock = threading.Lock()
-        start = records.start_blob(called, picture.shape[:2], picture, styles=styles)
+        start = records.start(called, picture.shape[:2], picture, styles=styles)
         given = {
             "content_layer": content_layer,
             "style_layers": style_layers,
             "style_weights": [1.0] * len(self._styles),
             **settings,
         }
-        super().__init__(net, given, picture, called, seed=seed, start=start)
+        super().__init__(net, given, picture, called, seed=seed, start=start, lr=lr)
 
     # -- settings -----------------------------------------------------------------------------
 
@@ -168,7 +173,7 @@ class StyleTransfer(DreamWidget):
     @check("style_weights")
     def _valid_style_weights(self, value: Any) -> list[float]:
         count = len(self._styles)
-        value = [1.0] * count if value is None else value
+        value = [1.0] * count if value is None else plain(value)
         if not isinstance(value, list | tuple) or len(value) != count:
             raise ValueError(f"style_weights={value!r}: give {count}, one for each style")
         weights = [real("style_weights", weight, 0.0) for weight in value]
@@ -178,9 +183,7 @@ class StyleTransfer(DreamWidget):
 
     @check("keep_colours")
     def _valid_keep_colours(self, value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise TypeError(f"keep_colours={value!r}: give True or False")
-        return value
+        return read_flag("keep_colours", value)
 
     @check("scales")
     def _valid_scales(self, value: Any) -> int:
@@ -189,6 +192,10 @@ class StyleTransfer(DreamWidget):
     @check("steps")
     def _valid_steps(self, value: Any) -> int:
         return whole("steps", value, 1)
+
+    @check("lr")
+    def _valid_lr(self, value: Any) -> float | None:
+        return None if value is None else real("lr", value, 0.0, above=True)
 
     def _settle(self, change: Any) -> None:
         if change["name"] in ("content_layer", "style_layers"):
@@ -202,40 +209,47 @@ class StyleTransfer(DreamWidget):
             self._content,
             self._styles,
             **wanted,
-            **self._fixed,
+            optimizer=self._optimizer,
+            init=self._init,
+            size=self._size,
             generator=self._generator(),
             resume=resume,
         )
 
+    def _forget(self) -> None:
+        self._answers = {key: each for key, each in self._answers.items() if key[0] != "gram"}
+
     def _release(self) -> None:
         super()._release()
-        self._content, self._styles, self._fixed = None, [], {}
-        self._apart = bytes
-        self._grams = None
+        self._content = self._style = self._init = None
+        self._styles = []
+        self._grams.forget()
 
     # -- what the browser asks ------------------------------------------------------------------
 
     @lane(layer=text())
     def _lane_gram(self, job: Job, /, layer: str) -> bytes:
-        return self._gram(layer)
+        answer = self._gram(layer)
+        self._keep("gram", layer, answer)
+        return answer
 
     def _gram(self, layer: str) -> bytes:
-        # Frames of their own: an export asks from another thread than the run's.
-        with self._gram_lock:
-            weights = self._wanted["style_weights"]
-            if self._grams is None or self._grams[0] != weights:
-                self._grams = weights, self._make(self._wanted, None)
-            now, target = self._grams[1].grams(self._run.frame, self._usable(layer).name)
-        return _style_record.gram_blob(layer, now, target)
+        return self._grams.blob(self._run.frame, self._usable(layer).name, self._wanted)
 
     @long_lane(steps=number(1, MOST_STEPS))
     def _lane_apart(self, job: Job, /, steps: int) -> bytes:
         both = _style_record.apart(self.net, self._content, self._styles, self._wanted, steps)
-        for done, blob in enumerate(both, 1):
-            self._apart = blob
-            job.partial(blob)
-            job.progress(done, steps)
-        return self._apart()
+        halves: _style_record.Halves | None = None
+        try:
+            for halves in both:
+                job.partial(halves.blob)
+                job.progress(halves.content.step, steps)
+        finally:
+            # Also where it was stopped.
+            if halves is not None:
+                self._keep("apart", "", halves.small())
+        assert halves is not None
+        return halves.blob()
 
     # -- stills -------------------------------------------------------------------------------
 
@@ -246,25 +260,21 @@ class StyleTransfer(DreamWidget):
         names = ", ".join(self._style_names)
         several = len(self._styles) > 1
         style = f"styles = [...]  # {names}" if several else f"style = ...  # {names}"
-        init = [] if isinstance(self._fixed["init"], str) else ["init = ..."]
+        init = [] if isinstance(self._init, str) else ["init = ..."]
         return [f"content = ...  # {self._name}", style, *init]
 
     def _call(self, settings: Settings) -> tuple[str, list[str]]:
-        init = self._fixed["init"]
-        fixed: Mapping[str, Any] = {**self._fixed, "init": init}
+        init = repr(self._init) if isinstance(self._init, str) else "init"
         return "style_transfer", [
             f"net, content, {'styles' if len(self._styles) > 1 else 'style'}",
             *(f"{name}={settings[name]!r}" for name in (*self._live, *self._plan)),
-            *(
-                "init=init" if name == "init" and not isinstance(init, str) else f"{name}={value!r}"
-                for name, value in fixed.items()
-            ),
+            f"optimizer={self._optimizer!r}",
+            f"init={init}",
+            f"size={self._size!r}",
         ]
 
     def _export_replies(self, **options: Any) -> Iterator[tuple[str, dict[str, Any], bytes]]:
-        """Answers for a saved page: the code, the Gram matrices, both halves if they are there."""
+        """Answers for a saved page: the code, and the Gram matrices of the style's layers."""
         yield from super()._export_replies(**options)
         for layer in self.style_layers:
             yield "gram", {"layer": layer}, self._gram(layer)
-        if apart := self._apart():
-            yield "apart", {}, apart
