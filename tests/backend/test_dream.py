@@ -73,6 +73,39 @@ def test_octaves_are_rounded_fractions_of_the_size(height, width, octaves, scale
     assert set(sizes[:-1]) == {e for e in expected if min(e) >= 32} - {(height, width)}
 
 
+def test_octaves_without_end_are_left_out_and_that_is_said():
+    assert octave_sizes((120, 90), 5000, 1.9) == [(63, 47), (120, 90)]
+    run = deep_dream(small(), photo(120, 90), "second", octaves=5000, octave_scale=1.9, size=None)
+    assert run.notes == ("4998 octaves below 32 pixels were left out.",)
+    one = deep_dream(small(), photo(120, 90), "second", octaves=3, octave_scale=1.9, size=None)
+    assert one.notes == ("1 octave below 32 pixels was left out.",)
+
+
+def test_an_image_that_is_too_small_is_named_at_once():
+    digits = nv.Network.digits()
+    with pytest.raises(ValueError, match="image: 1 x 1 pixels, with which the run begins, are too"):
+        deep_dream(digits, photo(1, 1), "conv2", size=None)
+    with pytest.raises(ValueError, match="image: 1 x 40 pixels"):
+        deep_dream(digits, photo(9, 9), "conv2", size=(1, 40))
+    assert next(deep_dream(digits, photo(8, 8), "conv2", size=None, steps=1)).step == 1
+    # Where the network takes it, it is taken.
+    assert next(deep_dream(small(), photo(1, 1), "second", size=None, steps=1)).step == 1
+
+
+def test_a_frame_of_a_small_octave_is_laid_onto_the_whole_image():
+    net, image = small(), photo(60, 75)
+    frames = list(deep_dream(net, image, "second", **RUN, size=None))
+    base = load(net, image, None)
+    for frame in frames:
+        own = tuple(frame.tensor.shape[2:])
+        detail = frame.tensor - resized(base, own)
+        laid = Pixels.of(net).clip(base + resized(detail, (60, 75)))
+        assert frame.image.shape[:2] == own and frame.whole[0].shape == (60, 75, 3)
+        if own != (60, 75):
+            assert np.array_equal(frame.whole[0], net.picture(laid))
+    assert frames[-1].whole[0] is frames[-1].image
+
+
 def test_the_octaves_of_the_original():
     """4 octaves with a scale of 1.4, as in the notebook of 2015."""
     assert octave_sizes((576, 1024), 4, 1.4) == [(210, 373), (294, 522), (411, 731), (576, 1024)]
@@ -505,7 +538,7 @@ def test_a_networks_own_counters_do_not_run_on():
         ({"layer": 3}, TypeError, "layer=3"),
         ({"layer": []}, ValueError, "at least one"),
         ({"layer": {"second": 0.0}}, ValueError, "every weight is 0"),
-        ({"layer": {"second": float("nan")}}, ValueError, "layer: weight"),
+        ({"layer": {"second": float("nan")}}, ValueError, "weight=nan: give a finite number$"),
         ({"channel": 8}, ValueError, "'second' has 8 channels, 0 to 7"),
         ({"channel": "red"}, TypeError, "channel='red'"),
         ({"octaves": 0}, ValueError, "octaves=0"),

@@ -307,7 +307,8 @@ def test_values_that_are_not_finite_end_the_run_with_the_last_good_frame():
         ({"layer": "last", "channel": 5}, ValueError, "'last' has 5 channels, 0 to 4"),
         ({"layer": "last", "channel": -1}, ValueError, "channel=-1"),
         ({"target": 5}, ValueError, "there are 5 classes; give 0 to 4"),
-        ({"target": "z"}, ValueError, "no class is called so"),
+        ({"target": "z"}, ValueError, "no class is called so.* For a channel give layer and cha"),
+        ({"target": -1}, ValueError, "target=-1: there are 5 classes"),
         ({"target": ("last", 2)}, TypeError, "give layer and channel|give\nlayer and channel"),
         ({"target": 1, "layer": "last"}, ValueError, "not both"),
         ({"target": 1, "position": "center"}, ValueError, "a class has none"),
@@ -324,6 +325,18 @@ def test_values_that_are_not_finite_end_the_run_with_the_last_good_frame():
 def test_bad_arguments_are_named_before_anything_runs(options, error, text):
     with pytest.raises(error, match=text):
         maximize(small(), **options)
+
+
+def test_arrays_are_numbers_too():
+    plain, arrays = (
+        next(maximize(small(), "last", channel, position=position, steps=1))
+        for channel, position in ((1, [2, 3]), (np.int64(1), np.array([2, 3])))
+    )
+    assert torch.equal(plain.tensor, arrays.tensor)
+    assert torch.equal(
+        next(maximize(small(), target=np.int64(2), steps=1)).tensor,
+        next(maximize(small(), target=2, steps=1)).tensor,
+    )
 
 
 def test_a_position_outside_the_maps_is_named():

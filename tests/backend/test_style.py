@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -59,6 +60,8 @@ def small(model: nn.Module | None = None, dtype: torch.dtype = torch.float32) ->
 
 
 CONTENT, STYLE = photo(32, 40), photo(50, 30)
+LARGE = photo(64, 70)
+"""Large enough for two scales."""
 RUN = {"scales": 2, "steps": 3, "lr": 0.02}
 
 
@@ -285,10 +288,12 @@ def test_a_network_without_maps_is_refused():
         style_layers_for(net)
 
 
-@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 5))
+@given(st.integers(1, 900), st.integers(1, 900), st.integers(1, 5000))
 def test_scales_double(height, width, scales):
     sizes = scale_sizes((height, width), scales)
     assert sizes[-1] == (height, width) and len(sizes) <= scales
+    assert all(min(size) >= 32 for size in sizes[:-1])
+    assert len(sizes) == scales or min(sizes[0]) < 65
     for (h, w), (taller, wider) in itertools.pairwise(sizes):
         assert abs(2 * h - taller) <= 1 or h == 1
         assert abs(2 * w - wider) <= 1 or w == 1
@@ -302,10 +307,10 @@ def test_scales_double(height, width, scales):
 def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(optimizer, at):
     net = small()
     options = {**RUN, "lr": None, "optimizer": optimizer, "init": "noise"}
-    all_of_it = list(style_transfer(net, CONTENT, STYLE, **options))
+    all_of_it = list(style_transfer(net, LARGE, STYLE, **options))
     assert [f.step for f in all_of_it] == list(range(1, 7))
     assert [f.octave for f in all_of_it] == [1, 1, 1, 2, 2, 2]
-    resumed = list(style_transfer(net, CONTENT, STYLE, **options, resume=all_of_it[at - 1]))
+    resumed = list(style_transfer(net, LARGE, STYLE, **options, resume=all_of_it[at - 1]))
     assert len(resumed) == 6 - at
     for frame, expected in zip(resumed, all_of_it[at:], strict=True):
         assert torch.equal(frame.tensor, expected.tensor)
@@ -315,22 +320,97 @@ def test_a_run_that_is_resumed_ends_as_if_it_had_not_been_interrupted(optimizer,
 def test_a_run_goes_on_under_another_plan():
     net = small()
     options = {**RUN, "lr": None, "init": "noise"}
-    frames = list(style_transfer(net, CONTENT, STYLE, **options))
+    frames = list(style_transfer(net, LARGE, STYLE, **options))
     frame = frames[3]
-    longer = style_transfer(net, CONTENT, STYLE, **{**options, "steps": 5}, resume=frame)
+    longer = style_transfer(net, LARGE, STYLE, **{**options, "steps": 5}, resume=frame)
     assert longer.steps == 8
     made = next(longer)
     assert made.step == 5 and torch.equal(made.tensor, frames[4].tensor)
     # With the content's colours from now on.
     kept = {**options, "keep_colours": True}
-    made = next(style_transfer(net, CONTENT, STYLE, **kept, resume=frame))
+    made = next(style_transfer(net, LARGE, STYLE, **kept, resume=frame))
     pixels = Pixels.of(net)
-    own, now = (pixels.colours(x) for x in (load(net, CONTENT, 384), made.tensor))
+    own, now = (pixels.colours(x) for x in (load(net, LARGE, 384), made.tensor))
     inside = ((now > 0) & (now < 1)).all(1)
     change = (now - own).movedim(1, -1)[inside]
     torch.testing.assert_close(change, change[:, :1].expand(-1, 3), atol=1e-5, rtol=0)
-    again = next(style_transfer(net, CONTENT, STYLE, **{**options, "scales": 3}, resume=frame))
-    assert again.octave == 3 and again.octaves == 3
+    again = next(style_transfer(net, LARGE, STYLE, **{**options, "scales": 1}, resume=frame))
+    assert again.octave == 1 and again.octaves == 1 and again.step == 5
+
+
+def test_a_frame_of_a_small_scale_is_shown_in_full():
+    net = small()
+    frames = list(style_transfer(net, LARGE, STYLE, **RUN))
+    assert all(frame.whole[0].shape == (64, 70, 3) for frame in frames)
+    assert frames[-1].whole[0] is frames[-1].image
+    x = frames[0].tensor
+    assert tuple(x.shape[2:]) == (32, 35) and frames[0].image.shape == (32, 35, 3)
+    expected = net.picture(Pixels.of(net).clip(resized(x, (64, 70))))
+    assert np.array_equal(frames[0].whole[0], expected)
+    kept = next(style_transfer(net, LARGE, STYLE, **RUN, keep_colours=True))
+    change = np.ptp(kept.whole[0].astype(int) - net.picture(load(net, LARGE, 384)), axis=2)
+    # But for what was clipped, only the lightness is another one.
+    assert np.median(change) <= 1
+
+
+def test_small_scales_are_left_out_and_that_is_said():
+    net = small()
+    run = style_transfer(net, LARGE, STYLE, **{**RUN, "scales": 20})
+    assert run.steps == 6
+    assert run.notes[-1] == next(run).notes[-1] == "18 scales below 32 pixels were left out."
+    digit = nv.sample_image("digit")
+    run = style_transfer(nv.Network.digits(), digit, STYLE, scales=20, steps=1)
+    assert run.result().step == run.steps
+
+
+def test_a_content_that_is_too_small_is_named_at_once():
+    deep = nn.Sequential(*[nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU()) for _ in range(3)])
+    net = small(deep)
+    with pytest.raises(ValueError, match="content: 1 x 1 pixels, with which the run begins, are t"):
+        style_transfer(net, photo(1, 1), STYLE, size=None)
+    assert next(style_transfer(net, photo(9, 9), STYLE, size=None)).step == 1
+
+
+def test_one_pixel_has_no_neighbours():
+    """A network that takes it is not stopped by the total variation."""
+    for run in (RUN, {**RUN, "optimizer": "lbfgs"}):
+        frame = next(style_transfer(small(), photo(1, 1), STYLE, **run, size=None))
+        assert frame.step == 1 and frame.losses["tv"] == 0
+
+
+def test_gram_matrices_may_be_asked_for_by_any_thread():
+    """At two sizes, of which one is kept: no thread gets the other's."""
+    net = small()
+    frames = style_transfer(net, LARGE, STYLE, **RUN)
+    some = [next(frames), frames.result()]
+    layers = ["relu1", "relu2"]
+    expected = {(i, layer): frames.grams(some[i], layer) for i in (0, 1) for layer in layers}
+    found, errors = [], []
+
+    def ask(i: int, layer: str) -> None:
+        try:
+            found.extend(((i, layer), frames.grams(some[i], layer)) for _ in range(40))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask, args=key) for key in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors and len(found) == 160
+    for key, pair in found:
+        assert all(map(torch.equal, pair, expected[key]))
+
+
+def test_it_may_begin_with_a_file(tmp_path):
+    path = tmp_path / "begin.png"
+    STYLE.save(path)
+    made = [
+        next(style_transfer(small(), CONTENT, STYLE, **RUN, init=init)).tensor
+        for init in (path, str(path), STYLE)
+    ]
+    assert torch.equal(made[0], made[1]) and torch.equal(made[0], made[2])
 
 
 def test_the_generator_decides_on_the_noise():
@@ -398,6 +478,11 @@ def test_several_styles_share_by_weight():
     for weights, expected in (((1, 0), only[0]), ((0, 2), only[1])):
         got = next(style_transfer(net, CONTENT, styles, style_weights=weights, **RUN))
         torch.testing.assert_close(got.tensor, expected)
+    as_list, as_array = (
+        next(style_transfer(net, CONTENT, styles, style_weights=weights, **RUN)).tensor
+        for weights in ([2, 1], np.array([2, 1]))
+    )
+    assert torch.equal(as_list, as_array)
     both = next(style_transfer(net, CONTENT, styles, **RUN)).tensor
     assert not torch.allclose(both, only[0]) and not torch.allclose(both, only[1])
 
@@ -516,7 +601,7 @@ def test_the_model_and_the_program_stay_as_they_are(mode, optimizer):
         ({"tv_weight": math.inf}, ValueError, "tv_weight=inf"),
         ({"style": []}, ValueError, "style: there is none"),
         ({"style_weights": [1, 2]}, ValueError, "give 1, one for each style"),
-        ({"init": "dark"}, ValueError, "init='dark'"),
+        ({"init": "dark"}, ValueError, "init='dark'.*'noise', 'style'.*there is no such file"),
         ({"optimizer": "sgd"}, ValueError, "optimizer='sgd'"),
         ({"scales": 0}, ValueError, "scales=0"),
         ({"steps": 0}, ValueError, "steps=0"),

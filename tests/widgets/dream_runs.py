@@ -9,6 +9,7 @@ class TestRun(RunTests):
 from __future__ import annotations
 
 import gc
+import inspect
 import io
 import itertools
 import json
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 
 import nbcnnviz as nv
 from nbcnnviz import backend
-from nbcnnviz.widgets import _base, _dream
+from nbcnnviz.widgets import _base, _dream_work
 from nbcnnviz.widgets._codec import unpack
 
 SEED = np.random.default_rng(0)
@@ -138,8 +139,12 @@ class RunTests:
     """A trait, another value, and the same as `Controls.update` takes it."""
     plan: ClassVar[dict[str, Any]]
     """Another plan, longer."""
+    plans: ClassVar[list[dict[str, Any]]]
+    """Changes of every setting of the plan, those included that leave nothing to do."""
     total: ClassVar[int]
     """Steps of the usual plan."""
+    fixed: ClassVar[dict[str, Any]]
+    """Arguments that are given once, and other values."""
 
     @pytest.fixture
     def net(self):
@@ -205,43 +210,6 @@ class RunTests:
         join(widget)
         assert film(widget)[0]["run"] == 3 and same(widget.frame, whole.frame)
         assert same(widget.frame, widget.frame) and widget.compute() is not None
-
-    def test_a_changed_plan_is_played_after_the_end(self, make, whole):
-        """Also where it leaves nothing to do: then it begins again."""
-        widget = make()
-        widget.compute()
-        number = widget._run.number
-        for name in widget._plan:
-            value = getattr(widget, name)
-            changed = not value if isinstance(value, bool) else value + 1
-            for wanted in (changed, value):
-                before = widget._run.film
-                setattr(widget, name, wanted)
-                steps = widget._run.step
-                widget.compute()
-                again = widget._run.number > number
-                assert again or widget._run.step > steps, f"{name}={wanted!r}"
-                assert widget.state == "done"
-                number = widget._run.number
-                assert (widget._run.film is before) != again
-        # With all as it was computing is done.
-        widget.compute()
-        assert widget._run.number == number
-
-    def test_the_film_is_kept_while_it_runs(self, make, monkeypatch):
-        monkeypatch.setattr(_dream, "SAVE_SECONDS", 0.0)
-        widget, kept = make(), []
-        widget.observe(lambda change: kept.append(unpack(change["new"])[0]), "_film")
-        widget.compute()
-        assert len(kept) > 2
-        assert any(film["state"] == "running" and film["step"] for film in kept)
-
-    def test_a_closed_widget_has_no_result(self, make):
-        widget = make()
-        widget.compute()
-        widget.close()
-        with pytest.raises(RuntimeError, match="closed"):
-            _ = widget.result
 
     def test_pause_ends_it_within_a_step(self, make, net, view_of):
         widget = make(steps=5000)
@@ -313,6 +281,7 @@ class RunTests:
     def test_an_observer_and_the_browser_change_settings_while_it_runs(self, make, view_of):
         widget = make(steps=5000)
         name, value, _ = self.setting
+        usual = getattr(widget, name)
         widget.play()
         wait(lambda: widget.frame is not None)
         began = time.monotonic()
@@ -321,7 +290,7 @@ class RunTests:
         assert getattr(widget, name) == value and widget._wanted[name] == value
         first = type(widget).steps.default_value
         widget.observe(lambda change: setattr(widget, "steps", widget.frame.step + 1), name)
-        setattr(widget, name, widget._run.began[name])
+        setattr(widget, name, usual)
         join(widget)
         assert widget.state == "done" and widget.steps != first
 
@@ -350,6 +319,91 @@ class RunTests:
         name, value, _ = self.setting
         setattr(widget, name, value)
         assert same(run_code(widget, **self.names), widget.frame)
+
+    def test_every_change_of_the_plan_leaves_something_to_play(self, make, net):
+        assert {name for plan in self.plans for name in plan} == set(type(make())._plan)
+        passes = []
+        for plan in self.plans:
+            widget = make()
+            widget.compute()
+            for name, value in plan.items():
+                setattr(widget, name, value)
+            for ask in (widget.play, widget.step):
+                run = widget._run.number
+                passes.clear()
+                net.model.before.call = lambda: passes.append(1)
+                ask()
+                join(widget)
+                net.model.before.call = lambda: None
+                assert passes and widget.losses, plan
+            assert widget._run.number > run and (widget.state, widget.frame.step) == ("paused", 1)
+
+    def test_compute_at_the_end_begins_again_where_something_was_changed(self, make, net, whole):
+        name, value, _ = self.setting
+        other = make(**{name: value})
+        other.compute()
+        frame = whole.frame
+        whole.compute()
+        assert whole.frame is frame and whole.state == "done"  # it is there already
+        setattr(whole, name, value)
+        whole.compute()
+        assert same(whole.frame, other.frame) and not same(whole.frame, frame)
+        assert not whole._run.varied and whole._headline() == other._headline()
+        # After training as well.
+        frame = whole.frame
+        with torch.no_grad():
+            net.model.conv.weight += 0.1
+        whole.compute()
+        assert not same(whole.frame, frame)
+
+    def test_titles_are_those_of_the_picture(self, make, view_of):
+        widget = make()
+        view = view_of(widget)
+        assert film(widget)[0]["title"] == ""
+        view.answer("run", steps=1, again=False)
+        title = parts(view)[-1][0]["title"]
+        assert title and widget._headline() == f"{title}: step 1 of {self.total}"
+        assert film(widget)[0]["title"] == title
+        name, value, _ = self.setting
+        setattr(widget, name, value)
+        assert widget._headline().startswith(f"{title}: ")
+        view.answer("run", steps=1, again=False)
+        assert "(settings changed on the way)" in parts(view)[-1][0]["title"]
+        assert "(settings changed on the way): step 2" in widget._summary()
+
+    def test_what_is_given_once_cannot_be_set(self, make):
+        widget = make()
+        assert set(self.fixed) >= {"size", "seed"}
+        for name, value in self.fixed.items():
+            before = getattr(widget, name)
+            with pytest.raises(AttributeError, match=rf"{name} is chosen once.*{name}=\.\.\."):
+                setattr(widget, name, value)
+            assert getattr(widget, name) is before
+
+    def test_steps_are_part_of_a_run_that_goes_on(self, make):
+        widget = make(steps=100)
+        widget.play()
+        with pytest.warns(UserWarning, match=r"step\(3\): the run goes on already; pause\(\)"):
+            widget.step(3)
+        join(widget)
+        assert widget.state == "done" and widget.frame.step >= 100
+
+    def test_defaults_are_the_backends(self, make):
+        widget = make()
+        function = inspect.signature(getattr(backend, widget._call(widget._wanted)[0]))
+        own = inspect.signature(type(widget).__init__).parameters
+        traits = type(widget)._settings() - {"layer", "style_weights", "channel", "guided"}
+        compared = 0
+        for name, parameter in function.parameters.items():
+            if name in own and parameter.default is not inspect.Parameter.empty:
+                assert own[name].default == parameter.default, name
+            elif name in traits:
+                default = type(widget).class_traits()[name].default_value
+                assert default == parameter.default, name
+            else:
+                continue
+            compared += 1
+        assert compared >= 8
 
     # -- what goes wrong --------------------------------------------------------------------------
 
@@ -458,6 +512,75 @@ class RunTests:
         assert saved_bytes(widget) < 1_000_000
         assert widget._run.film.trace[-1][0] == total
 
+    def test_the_film_is_published_while_the_run_goes_on(self, make, monkeypatch):
+        """A notebook that is saved in the middle, or a kernel that dies there, keeps it."""
+        monkeypatch.setattr(_dream_work, "_FILM_SECONDS", 0.02)
+        monkeypatch.setattr(_dream_work, "_FILM_SHARE", 1)
+        widget = make(steps=5000)
+        saved = []
+        widget.observe(lambda change: saved.append(change["new"]), "_film")
+        widget.play()
+        wait(lambda: len(saved) >= 3)
+        metas = [unpack(each)[0] for each in saved]
+        assert [meta["state"] for meta in metas[:3]] == ["running"] * 3
+        assert [meta["frames"] != [] for meta in metas[:3]] == [True] * 3
+        assert metas[0]["step"] < metas[1]["step"] < metas[2]["step"]
+        widget.close()
+        meta, arrays = film(widget)
+        assert meta["step"] > 0 and meta["frames"] and arrays["last"].size
+
+    def test_a_film_is_not_published_all_the_time(self, make):
+        widget = make(steps=5000)
+        saved = []
+        widget.observe(lambda change: saved.append(change["new"]), "_film")
+        began = time.monotonic()
+        widget.play()
+        wait(lambda: widget.frame is not None and widget.frame.step >= 20)
+        widget.pause()
+        join(widget)
+        assert len(saved) <= 1 + (time.monotonic() - began) / 2
+
+    def test_pages_are_saved_while_it_runs(self, make, net, tmp_path):
+        """In the middle of a step, where another hand on the run would break it."""
+        widget = make(steps=40)
+        for i in range(4):
+            widget.restart()
+            pages = 0
+            while widget.state == "running":
+                widget.save_html(tmp_path / "run.html", overwrite=True)
+                pages += 1
+            join(widget)
+            meta, _ = film(widget)
+            assert pages and (meta["state"], meta["run"]) == ("done", i + 2) and not meta["stopped"]
+            assert meta["step"] == meta["steps"] == widget.frame.step
+
+    def test_the_result_is_there_after_closing(self, make):
+        widget = make()
+        widget.step(1)
+        join(widget)
+        result, trace, frames = widget.result, widget.losses, widget.frames
+        headline = widget._headline()
+        widget.close()
+        assert np.array_equal(np.asarray(widget.result), np.asarray(result))
+        assert widget.losses == trace and widget.frames == frames
+        assert widget._headline() == headline and widget.figure()
+        fresh = make()
+        before = fresh.result
+        fresh.close()
+        assert np.array_equal(np.asarray(fresh.result), np.asarray(before))
+
+    def test_the_result_has_its_full_size_at_any_step(self, make, view_of):
+        widget = make()
+        size = widget.result.size
+        for step in range(1, self.total + 1):
+            widget.step(1)
+            join(widget)
+            assert widget.result.size == size and widget.frame.step == step
+            picture = view_of(widget).answer("picture")
+            assert size_of(picture.arrays["png"]) == size
+            assert (picture.meta["width"], picture.meta["height"]) == size
+        assert np.array_equal(np.asarray(widget.result), widget.frame.image)
+
     def test_a_picture_a_sentence_and_a_page(self, make, whole, tmp_path):
         bundle, _ = whole._repr_mimebundle_()
         assert "image/png" in bundle and str(self.total) in bundle["text/plain"]
@@ -493,9 +616,10 @@ class RunTests:
         wait(lambda: widget.frame is not None)
         widget.close()
         assert worker.join(60)
-        assert widget.frame is None and widget.frames == []
         with pytest.raises(RuntimeError, match="closed"):
             widget.play()
+        with pytest.raises(RuntimeError, match="frame: this widget is closed"):
+            widget.frame  # noqa: B018
         assert model() is not None
         self.forget_fixtures(net)
         wait(lambda: gc.collect() is not None and model() is None)
@@ -511,9 +635,7 @@ class RunTests:
         name, value, _ = self.setting
         usual = getattr(widget, name)
         widget.play()
-        deadline = time.monotonic() + 20
-        while not widget._run.step and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait(lambda: widget.frame is not None)
 
         def toggle() -> None:
             for each in (value, usual) * 5:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -26,8 +27,9 @@ from hypothesis import strategies as st
 
 import nbcnnviz as nv
 from nbcnnviz import backend
+from nbcnnviz.backend._dream_image import Pixels, load, resized
 from nbcnnviz.widgets._codec import unpack
-from nbcnnviz.widgets._dream_film import Film
+from nbcnnviz.widgets._dream_film import Film, jpeg
 
 PLAN = {"octaves": 2, "octave_scale": 1.2, "jitter": 4}
 
@@ -45,7 +47,15 @@ class TestRun(RunTests):
     names: ClassVar = {"image": IMAGE, "guide": STYLE}
     setting = ("lr", 0.05, {"lr": 0.05})
     plan: ClassVar = {"steps": 5, "octave_scale": 1.1}
+    plans: ClassVar = [
+        {"steps": 5},
+        {"steps": 2},
+        {"octaves": 1},
+        {"octaves": 3, "octave_scale": 1.1},
+        {"octave_scale": 1.3},
+    ]
     total = 6
+    fixed: ClassVar = {"size": 100, "seed": 1, "tile": 64, "image": STYLE, "guide": STYLE}
 
     @pytest.fixture
     def make(self, net):
@@ -106,6 +116,37 @@ def test_the_layer_may_change_in_the_middle_of_a_step(net, view_of):
     assert widget.state == "paused" and [r.status for r in view.replies()] == ["cancelled"]
 
 
+def test_titles_name_channel_weights_and_guide(net):
+    widget = dream(net, channel=3, guide=STYLE, name="cat")
+    assert widget._headline() == "Dream of deep, channel 3 on cat, guided by guide: step 0 of 6"
+    widget.layer, widget.guided = {"deep": 0.5, "act": -1}, False
+    widget.channel = [1, 2]
+    assert widget._headline().startswith("Dream of 0.5 deep - act, channels 1, 2 on cat: ")
+    widget.compute()
+    widget.layer, widget.channel = "conv", None
+    widget.compute()
+    assert widget._headline() == "Dream of conv on cat: step 6 of 6"
+
+
+def test_arrays_are_numbers_too(net):
+    widget = dream(net, channel=np.array([1, 5]))
+    assert widget.channel == [1, 5]
+    widget.channel = np.int64(3)
+    assert widget.channel == 3 and type(widget.channel) is int
+
+
+def test_a_paused_dream_is_laid_onto_the_whole_image(net):
+    widget = dream(net)
+    widget.step(3)
+    join(widget)
+    small, base = widget.frame.tensor, load(net, IMAGE, None)
+    own, full = tuple(small.shape[2:]), tuple(base.shape[2:])
+    laid = base + resized(small - resized(base, own), full)
+    expected = net.picture(Pixels.of(net).clip(laid))
+    assert own != full and np.array_equal(np.asarray(widget.result), expected)
+    assert widget.frame.image.shape[:2] == own
+
+
 def test_a_guide_is_followed_while_it_is_wanted(net):
     widget = dream(net, guide=STYLE)
     assert widget.guided and unpack(widget._start)[0]["guide"] == "guide"
@@ -130,6 +171,7 @@ def test_a_guide_is_followed_while_it_is_wanted(net):
         ({"layer": {"deep": 0}}, ValueError, r"give at least one layer with a weight"),
         ({"layer": 3}, ValueError, r"layer=3: give a layer"),
         ({"layer": {"deep": "much"}}, ValueError, r"layer: weight='much'"),
+        ({"layer": {"deep": np.nan}}, ValueError, r"layer: weight=nan: give a finite number$"),
         ({"channel": 8}, ValueError, r"channel=8: 'deep' has 8 channels, 0 to 7"),
         ({"channel": "all"}, ValueError, r"channel='all'"),
         ({"channel": []}, ValueError, r"channel=\[\]: give a whole number"),
@@ -184,6 +226,11 @@ def test_what_each_layer_dreams_is_small_and_kept(net, view_of):
         net.model.conv.weight += 0.1
     again = view.answer("thumbs", layers=["deep"])
     assert passes and bytes(again.arrays["jpegs"]) != bytes(jpegs[1])
+    wait(lambda: "kept" in unpack(widget._start)[0])
+    meta, arrays = unpack(widget._start)
+    assert [row["lane"] for row in meta["kept"]] == ["thumbs"]
+    kept, pictures = unpack(arrays["kept"].tobytes())
+    assert kept["layers"] == ["deep"] and bytes(pictures["jpegs"]) == bytes(again.arrays["jpegs"])
     assert view.answer("thumbs", layers=["depe"]).status == "error"
     assert widget.state == "fresh"
 
@@ -208,9 +255,15 @@ def test_a_film_of_any_length_is_evenly_spread(steps, more):
     assert len(film.saved_trace()) <= 300 and film.trace[-1] == (steps + more, steps + more)
 
 
-def test_noise_of_512_pixels_is_saved_in_a_megabyte(net):
+def test_noise_of_512_pixels_is_saved_in_a_megabyte(net, view_of):
     widget = dream(net, NOISE, guide=NOISE, guided=False, octaves=3, steps=23, size=512)
+    # As many thumbnails of noise as there can be.
+    noisy = {f"{i}{'x' * 60}": jpeg(NOISE[:, i:], 96) for i in range(40)}
+    widget._made = net.version(), noisy
+    widget._usable = lambda name: SimpleNamespace(name=name)
+    view_of(widget).answer("thumbs", layers=list(noisy))
     widget.compute()
+    assert len(unpack(widget._start)[1]["kept"]) > 50_000
     meta, arrays = unpack(widget._film)
     assert len(meta["frames"]) >= 20 and max(size_of(arrays["last"])) > 250
     assert 100_000 < saved_bytes(widget) <= 1_000_000

@@ -17,11 +17,14 @@ from dream_runs import (
     same,
     saved_bytes,
     size_of,
+    wait,
 )
 
 import nbcnnviz as nv
 from nbcnnviz import backend
 from nbcnnviz.widgets._codec import unpack
+
+CLASS = {"layer": None, "channel": None}
 
 
 @pytest.fixture
@@ -36,7 +39,9 @@ def grow(net, layer="deep", channel=3, **options):
 class TestRun(RunTests):
     setting = ("lr", 0.2, {"lr": 0.2})
     plan: ClassVar = {"steps": 9}
+    plans: ClassVar = [{"steps": 9}, {"steps": 3}, {"count": 2}]
     total = 6
+    fixed: ClassVar = {"size": 100, "seed": 1}
 
     @pytest.fixture
     def make(self, net):
@@ -44,7 +49,7 @@ class TestRun(RunTests):
 
 
 def test_a_class_is_meant_by_index_or_label(net):
-    widget = grow(net, target="cat")
+    widget = nv.Maximize(net, target="cat", steps=6)
     assert widget.target == 2 and widget._summary().startswith("Maximize: Favourite of cat")
     assert unpack(widget._start)[0]["classes"] == ["ant", "bee", "cat", "dog", "eel"]
     widget.compute()
@@ -54,22 +59,62 @@ def test_a_class_is_meant_by_index_or_label(net):
     widget.target = None
     widget.restart()
     join(widget)
-    channel = backend.maximize(net, "deep", 3, steps=6).result()
+    channel = backend.maximize(net, widget.layer, 0, steps=6).result()
     assert torch.equal(widget.frame.tensor, channel.tensor)
 
 
 def test_another_layer_brings_channel_and_place_along(net, view_of):
     widget = grow(net, position=(7, 5), channel=7)
-    assert widget.position == [7, 5] and "neuron (7, 5)" in widget._title(widget._wanted)
+    assert widget.position == [7, 5] and "neuron (7, 5)" in widget._summary()
     widget.compute()
     assert same(run_code(widget), widget.frame)
     widget.layer = "conv"
     assert (widget.channel, widget.position) == (5, [7, 5])
+    assert notes(widget) == ["'conv' has no channel 7: channel 5 was chosen."]
     widget.position = (31, 0)
     widget.layer = "deep"
     assert (widget.channel, widget.position) == (5, "center")
+    assert notes(widget) == ["'deep' has no neuron (31, 0): the one in the middle was chosen."]
+    widget.channel = 4
+    assert notes(widget) == []
     view_of(widget).set(layer="conv", channel=2, position=[20, 20])
     assert (widget.layer, widget.channel, widget.position) == ("conv", 2, [20, 20])
+
+
+def notes(widget):
+    """What is said beside the picture after another step."""
+    widget.step()
+    join(widget)
+    return film(widget)[0]["notes"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("layer", "conv"), ("channel", 2), ("position", [1, 2])]
+)
+def test_who_chooses_a_unit_wants_no_class(net, view_of, name, value):
+    widget = nv.Maximize(net, target=1, steps=6)
+    widget.compute()
+    view_of(widget).set(**{name: value})
+    assert widget.target is None and getattr(widget, name) == value
+    widget.compute()
+    position = value if name == "position" else None
+    expected = backend.maximize(net, widget.layer, widget.channel, position=position, steps=6)
+    assert torch.equal(widget.frame.tensor, expected.result().tensor)
+    # A class that is chosen last counts.
+    widget.target = "bee"
+    assert widget.target == 1 and getattr(widget, name) == value
+    widget.position = None
+    assert widget.target == 1
+
+
+def test_arrays_are_numbers_too(net):
+    widget = grow(net, channel=np.int64(3), position=np.array([1, 2]))
+    assert (widget.channel, widget.position) == (3, [1, 2])
+    assert type(widget.channel) is int
+    widget.position = torch.tensor([3, 4])
+    assert widget.position == [3, 4]
+    widget.target = np.int64(2)
+    assert widget.target == 2 and type(widget.target) is int
 
 
 def test_several_results_are_a_list_and_a_sheet(net, view_of):
@@ -116,10 +161,13 @@ def test_a_network_without_classes_has_channels(view_of):
         ({"layer": "depe"}, ValueError, r"layer='depe'.*deep"),
         ({"layer": "fc"}, ValueError, r"layer='fc' has no maps"),
         ({"channel": 8}, ValueError, r"channel=8: 'deep' has 8 channels, 0 to 7"),
-        ({"channel": None}, ValueError, r"channel=None: give a whole number"),
-        ({"target": 5}, ValueError, r"target=5: there are 5 classes; give 0 to 4"),
-        ({"target": "dgo"}, ValueError, r"target='dgo'.*did you mean 'dog'"),
-        ({"target": ("deep", 3)}, ValueError, r"target=\('deep', 3\): give the index or label"),
+        ({"channel": "all"}, ValueError, r"channel='all': give a whole number"),
+        ({"target": 2}, ValueError, r"target=2: give a class, or layer and channel, not both"),
+        ({**CLASS, "target": 5}, ValueError, r"target=5: there are 5 classes; give 0 to 4"),
+        ({**CLASS, "target": -1}, ValueError, r"target=-1: there are 5 classes; give 0 to 4"),
+        ({**CLASS, "target": "dgo"}, ValueError, r"did you mean 'dog' \(3\)\? For a channel give "),
+        ({**CLASS, "target": ("deep", 3)}, ValueError, r"target=\('deep', 3\): give the index or"),
+        ({**CLASS, "target": 2, "position": (1, 1)}, ValueError, r"leave out position"),
         ({"position": "left"}, ValueError, r'position=\'left\': give None, "center" or'),
         ({"position": (99, 0)}, ValueError, r"position=\(99, 0\): the maps of 'deep' are 16 x 16"),
         ({"count": 0}, ValueError, r"count=0: give at least 1"),
@@ -142,8 +190,8 @@ def test_what_each_layer_dreams_begins_with_noise(net, view_of):
     reply = view_of(widget).answer("thumbs", layers=["act", "deep"])
     ends = reply.arrays["offsets"]
     assert size_of(reply.arrays["jpegs"][: ends[1]]) == (96, 96)
-    page = {lane for lane, _, _ in widget._export_replies()}
-    assert page == {"code", "thumbs"}
+    wait(lambda: "kept" in unpack(widget._start)[0])
+    assert [row["lane"] for row in unpack(widget._start)[0]["kept"]] == ["thumbs"]
 
 
 def test_nine_results_are_saved_in_a_megabyte(net):

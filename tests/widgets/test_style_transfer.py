@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from dream_runs import (
-    IMAGE,
     NOISE,
     STYLE,
     RunTests,
@@ -19,7 +18,9 @@ from dream_runs import (
     same,
     saved_bytes,
     size_of,
+    wait,
 )
+from PIL import Image
 
 import nbcnnviz as nv
 from nbcnnviz import backend
@@ -27,6 +28,8 @@ from nbcnnviz.backend._dream_image import load, resized
 from nbcnnviz.backend.style import gram_matrix
 from nbcnnviz.widgets._codec import unpack
 
+CONTENT = np.random.default_rng(2).integers(0, 256, (64, 70, 3), np.uint8)
+"""Large enough for two scales."""
 OTHER = np.random.default_rng(1).integers(0, 256, (40, 40, 3), np.uint8)
 
 
@@ -35,15 +38,30 @@ def net():
     return network()
 
 
-def paint(net, content=IMAGE, style=STYLE, **options):
+def paint(net, content=CONTENT, style=STYLE, **options):
     return nv.StyleTransfer(net, content, style, **{"scales": 2, "steps": 3, **options})
 
 
 class TestRun(RunTests):
-    names: ClassVar = {"content": IMAGE, "style": STYLE}
+    names: ClassVar = {"content": CONTENT, "style": STYLE}
     setting = ("style_weight", 100.0, {"style_weight": 100.0})
     plan: ClassVar = {"steps": 5}
+    plans: ClassVar = [
+        {"steps": 5},
+        {"steps": 2},
+        {"scales": 1},
+        {"scales": 3},
+        {"keep_colours": True},
+    ]
     total = 6
+    fixed: ClassVar = {
+        "size": 100,
+        "seed": 1,
+        "optimizer": "lbfgs",
+        "init": "noise",
+        "content": STYLE,
+        "style": OTHER,
+    }
 
     @pytest.fixture
     def make(self, net):
@@ -58,7 +76,7 @@ def test_lbfgs_is_paused_and_resumed_as_well(net):
     widget.play()
     join(widget)
     assert same(widget.frame, whole.frame)
-    assert same(run_code(widget, content=IMAGE, style=STYLE), whole.frame)
+    assert same(run_code(widget, content=CONTENT, style=STYLE), whole.frame)
 
 
 def test_layers_are_chosen_by_their_place_and_named(net):
@@ -68,7 +86,7 @@ def test_layers_are_chosen_by_their_place_and_named(net):
     assert widget.style_layers == dict.fromkeys(chosen.style, 1.0)
     assert film(widget)[0]["notes"] == [str(chosen)]
     widget.compute()
-    expected = backend.style_transfer(net, IMAGE, STYLE, scales=2, steps=3).result()
+    expected = backend.style_transfer(net, CONTENT, STYLE, scales=2, steps=3).result()
     assert torch.equal(widget.frame.tensor, expected.tensor)
 
 
@@ -79,7 +97,7 @@ def test_several_styles_have_weights(net):
     assert size_of(arrays["style_0"]) == (36, 48) and size_of(arrays["style_1"]) == (40, 40)
     widget.style_weights = [1, 0]
     widget.compute()
-    assert same(run_code(widget, content=IMAGE, styles=[STYLE, OTHER]), widget.frame)
+    assert same(run_code(widget, content=CONTENT, styles=[STYLE, OTHER]), widget.frame)
     one = paint(net)
     one.compute()
     torch.testing.assert_close(one.frame.tensor, widget.frame.tensor, rtol=1e-3, atol=1e-3)
@@ -88,7 +106,7 @@ def test_several_styles_have_weights(net):
 
 
 def test_the_contents_colours_are_kept_from_the_next_step_on(net):
-    soft = IMAGE // 4 + 96  # so that nothing is clipped
+    soft = CONTENT // 4 + 96  # so that nothing is clipped
     widget = paint(net, soft, steps=6)
     widget.step(3)
     join(widget)
@@ -120,7 +138,11 @@ def test_the_contents_colours_are_kept_from_the_next_step_on(net):
         ({"scales": 0}, ValueError, r"scales=0: give at least 1"),
         ({"steps": 2.5}, ValueError, r"steps=2.5: give a whole number"),
         ({"optimizer": "sgd"}, ValueError, r"optimizer='sgd': choose one of"),
-        ({"init": "dark"}, ValueError, r"init='dark': choose one of"),
+        (
+            {"init": "dark"},
+            ValueError,
+            r"init='dark': choose one of.*an image; there is no",
+        ),
         ({"lr": 0}, ValueError, r"lr=0: give a finite number above 0"),
         ({"strength": 1}, TypeError, r"no argument 'strength'"),
     ],
@@ -148,8 +170,7 @@ def test_gram_matrices_are_those_of_the_picture_and_of_the_style(net, view_of, s
         join(widget)
     reply = view_of(widget).answer("gram", layer="deep")
     assert reply.meta == {"layer": "deep", "channels": 8, "shown": 8}
-    run = widget._run.ready(widget._wanted)._run
-    x = widget.frame.tensor if steps else run.content
+    x = widget.frame.tensor if steps else load(net, CONTENT, 384)
     # As many pixels as the content, and with its own proportions.
     style = resized(load(net, NOISE, None), (round((x.shape[2] * x.shape[3]) ** 0.5),) * 2)
     with torch.no_grad():
@@ -180,13 +201,92 @@ def test_the_two_halves_are_painted_side_by_side(net, view_of):
     assert reply.meta == {"step": 6, "steps": 6}
     common = {"init": "noise", "scales": 1, "steps": 6, "size": 224}
     for name, weights in (("content", {"style_weight": 0}), ("style", {"content_weight": 0})):
-        expected = backend.style_transfer(net, IMAGE, STYLE, **weights, **common).result().image
+        expected = backend.style_transfer(net, CONTENT, STYLE, **weights, **common).result().image
         height, width, _ = expected.shape
         assert size_of(reply.arrays[name]) == (width, height)
     assert not np.array_equal(reply.arrays["content"], reply.arrays["style"])
-    page = {lane: blob for lane, _, blob in widget._export_replies()}
-    assert unpack(page["apart"])[0] == reply.meta and "gram" in page
+    meta, arrays = kept(widget)
+    assert [row["lane"] for row in meta["kept"]] == ["apart"]
+    assert unpack(arrays["kept"].tobytes())[0] == reply.meta
     assert widget.state == "fresh"
+
+
+def kept(widget):
+    """Trait `_start` once it holds answers, which takes a moment."""
+    wait(lambda: "kept" in unpack(widget._start)[0])
+    return unpack(widget._start)
+
+
+def test_gram_matrices_leave_the_run_alone(net, view_of):
+    widget, whole = paint(net), paint(net)
+    whole.compute()
+    view = view_of(widget)
+    view.answer("run", steps=4, again=False)
+    view.set(keep_colours=True, style_weight=50)
+    other = view.answer("gram", layer="act")
+    view.set(keep_colours=False, style_weight=10)
+    usual = view.answer("gram", layer="act")
+    ends = [float(each.arrays["hi"][1]) for each in (other, usual)]
+    assert ends[0] != ends[1]  # the styles are recoloured
+    view.answer("run", steps=0, again=False)
+    assert same(widget.frame, whole.frame) and widget._run.number == 1
+    # Where there is more to do, Play goes on.
+    widget.steps = 4
+    view.answer("gram", layer="act")
+    widget.play()
+    join(widget)
+    assert widget.frame.step == 7 and widget._run.number == 1
+
+
+def test_gram_matrices_are_kept_for_a_notebook_that_is_opened_again(net, view_of):
+    widget = paint(net)
+    view = view_of(widget)
+    view.answer("run", steps=2, again=False)
+    for layer in ("act", "last", "act"):
+        view.answer("gram", layer=layer)
+    wait(lambda: len(unpack(widget._start)[0].get("kept", [])) == 2)
+    meta, arrays = unpack(widget._start)
+    first, second = (row["bytes"] for row in meta["kept"])
+    data = arrays["kept"].tobytes()
+    answers = [unpack(each) for each in (data[:first], data[first : first + second])]
+    assert [each["layer"] for each, _ in answers] == ["act", "last"]
+    assert [row["lane"] for row in meta["kept"]] == ["gram", "gram"]
+    # They are of this run.
+    widget.restart()
+    join(widget)
+    assert "kept" not in unpack(widget._start)[0]
+    page = [(lane, args) for lane, args, _ in widget._export_replies()]
+    assert page == [("code", {}), *(("gram", {"layer": each}) for each in widget.style_layers)]
+
+
+def test_the_rate_is_changed_from_python(net):
+    widget, other = paint(net), paint(net, lr=0.1)
+    assert widget.lr is None and "lr" not in type(widget)._settings()
+    widget.lr = 0.1
+    for each in (widget, other):
+        each.compute()
+    assert same(widget.frame, other.frame)
+    assert same(run_code(widget, content=CONTENT, style=STYLE), widget.frame)
+    with pytest.raises(ValueError, match="lr=0: give a finite number above 0"):
+        widget.lr = 0
+    assert widget.lr == 0.1
+
+
+def test_an_image_to_begin_with_may_be_a_file(net, tmp_path):
+    path = tmp_path / "begin.png"
+    Image.fromarray(OTHER).save(path)
+    given = [paint(net, init=each) for each in (str(path), path, OTHER)]
+    for widget in given:
+        widget.compute()
+    assert all(same(given[0].frame, each.frame) for each in given[1:])
+    assert f"init={str(path)!r}" in given[0].code() and "init=init" in given[1].code()
+
+
+def test_arrays_are_numbers_too(net):
+    widget = paint(net, style=[STYLE, OTHER], style_weights=np.array([1, 2], np.int64))
+    assert widget.style_weights == [1.0, 2.0]
+    widget.style_weights = torch.tensor([3.0, 1.0])
+    assert widget.style_weights == [3.0, 1.0]
 
 
 def test_noise_of_512_pixels_is_saved_in_a_megabyte(net):
