@@ -99,6 +99,26 @@ test("a beginning with styles and a guide", () => {
   );
   assert.deepEqual([...(start.guide?.jpeg ?? [])], [4]);
   assert.deepEqual(readStart(blobOf({ name: "x" })).guide, null);
+  assert.deepEqual(start.kept, []);
+});
+
+test("answers that came with a notebook are read wherever they begin", () => {
+  const gram = (layer: string) =>
+    pack({ layer }, { lo: { shape: [2], data: Float32Array.of(0.5, 2) } });
+  const two = [gram("conv1"), gram("a layer of another length")];
+  const joined = Uint8Array.from(two.flatMap((each) => [...new Uint8Array(each)]));
+  const kept = two.map((each) => ({ lane: "gram", bytes: each.byteLength }));
+  const odd = { jpeg: bytes(1, 2, 3) };
+  const start = readStart(
+    blobOf({ name: "x", kept }, { ...odd, kept: { shape: [joined.length], data: joined } }),
+  );
+  assert.deepEqual(
+    start.kept.map(({ lane, blob }) => [lane, blob.meta.layer, blob.arrays.lo?.shape[0]]),
+    [
+      ["gram", "conv1", 2],
+      ["gram", "a layer of another length", 2],
+    ],
+  );
 });
 
 test("several pictures are told apart by their offsets", () => {
@@ -146,9 +166,11 @@ test("thinning two frames leaves them", () => {
 test("the kernel's film and the larger frames that are here already", () => {
   const own = [frame(2), frame(6), frame(30)];
   const small = [2, 4, 8].map((step) => ({ ...frame(step), jpeg: new Uint8Array() }));
-  const merged = mergeFrames(own, small);
+  const merged = mergeFrames(own, small, 8);
   assert.deepEqual(steps(merged), [2, 4, 6, 8]);
   assert.equal(merged[0], own[0]);
+  // One that was published on the way, behind what has come since.
+  assert.deepEqual(steps(mergeFrames(own, small, 30)), [2, 4, 6, 8, 30]);
 });
 
 test("traces: doubled points count once, the last word counts, nothing is later than now", () => {

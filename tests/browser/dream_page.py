@@ -116,6 +116,9 @@ class FakeKernel:
         """Lanes that fail, with the message."""
         self.state, self.number, self.step, self.end = "fresh", 1, 0, STEPS
         self.stopped, self.notes = "", ["Layer 'conv3.act' was chosen."]
+        self.title = f"What {stem} made of {name}"
+        self.kept: list[tuple[str, bytes]] = []
+        """Answers in trait `_start`."""
         self.film: list[int] = []
         self.seen = 0
         self._running: dict[str, Any] | None = None
@@ -146,6 +149,9 @@ class FakeKernel:
             arrays["guide"] = _bytes(jpeg(30, (120, 120), "#a0a030"))
         if self.stem == "maximize":
             arrays = {}
+        if self.kept:
+            meta["kept"] = [{"lane": lane, "bytes": len(data)} for lane, data in self.kept]
+            arrays["kept"] = _bytes(b"".join(data for _, data in self.kept))
         classes = ["tabby", "tiger cat", "lynx", "espresso"]
         return pack({**meta, "guide": guide, "classes": classes}, arrays)
 
@@ -175,6 +181,7 @@ class FakeKernel:
             "run": self.number,
             "step": self.step,
             "steps": STEPS,
+            "title": self.title if self.step else "",
             "octave": self.octave(self.step),
             "octaves": OCTAVES if self.stem != "maximize" else 1,
             "losses": losses,
@@ -214,7 +221,7 @@ class FakeKernel:
         )
 
     def _run(self, about: dict[str, Any], steps: int, again: bool) -> list[Any]:
-        if again:
+        if again or self.step >= STEPS:
             self.number, self.step, self.film, self._told = self.number + 1, 0, [], 0
         self.end = min(STEPS, self.step + steps) if steps else STEPS
         self.state, self._running = "running", about
@@ -256,21 +263,21 @@ class FakeKernel:
         if lane == "run":
             ending = [] if self._running is None else self._stop()
             return [*ending, ack, *self._run(about, **args)]
-        return [ack, (reply, getattr(self, f"_{lane}")(**args))]
+        return [ack, (reply, getattr(self, lane)(**args))]
 
-    def _picture(self) -> bytes:
+    def picture(self) -> bytes:
         image = Image.open(io.BytesIO(jpeg(self.step)))
         file = io.BytesIO()
         image.save(file, "PNG")
         meta = {"height": HEIGHT, "width": WIDTH, "name": f"{self.name}-{self.step}"}
         return pack(meta, {"png": _bytes(file.getvalue())})
 
-    def _thumbs(self, layers: list[str]) -> bytes:
+    def thumbs(self, layers: list[str]) -> bytes:
         all_ = [jpeg(3 * i, (96, 96), f"#{40 + i * 8:02x}60a0") for i in range(len(layers))]
         offsets = np.cumsum([0, *map(len, all_)]).astype(np.int32)
         return pack({"layers": layers}, {"jpegs": _bytes(b"".join(all_)), "offsets": offsets})
 
-    def _gram(self, layer: str) -> bytes:
+    def gram(self, layer: str) -> bytes:
         rng = np.random.default_rng(self.step)
         half = rng.random((24, 6))
         now = (half @ half.T * 40).clip(0, 254).astype(np.uint8)
@@ -280,11 +287,11 @@ class FakeKernel:
         meta = {"layer": layer, "channels": 64, "shown": 24}
         return pack(meta, {"now": now, "target": wanted, **ends})
 
-    def _apart(self, steps: int) -> bytes:
+    def apart(self, steps: int) -> bytes:
         one, two = jpeg(8, (160, 120)), jpeg(30, (160, 120), "#a03030")
         return pack({"step": steps, "steps": steps}, {"content": _bytes(one), "style": _bytes(two)})
 
-    def _code(self) -> bytes:
+    def code(self) -> bytes:
         return pack({"code": "import nbcnnviz as nv\nnv.DeepDream(net, image)"}, {})
 
     def count(self, lane: str) -> int:

@@ -100,18 +100,57 @@ def test_restart_forgets_the_old_film(view, kernel):
     assert view.losses.get_attribute("aria-label") == "objective: 2.02 at step 1"
 
 
-def test_play_at_the_end_begins_again_unless_there_is_more_to_do(view, kernel):
+def test_at_the_end_the_kernel_says_whether_to_begin_again(view, kernel):
     play(view, STEPS)
     view.wait("done")
-    assert view.button("Step").is_disabled()
-    view.button("Play").click()
+    for button, steps in (("Play", 0), ("Step", 1)):
+        count, number = kernel.count("run"), kernel.number
+        view.button(button).click()
+        view.page.until(lambda count=count: kernel.count("run") == count + 1)
+        assert kernel.asked[-1] == {"lane": "run", "steps": steps, "again": False}
+        view.push(STEPS)
+        view.wait("paused" if steps else "done")
+        assert kernel.number == number + 1 and view.shown_step() == (steps or STEPS)
+
+
+def test_a_film_that_is_published_on_the_way(view, kernel):
+    """It comes with all that was before the page, and takes away nothing that came since."""
+    kernel.step, kernel.film, kernel._told = 9, [1, 3, 5, 7, 9], 9
+    play(view, 2)
+    view.shows(11)
+    count = lambda: int(view.range.get_attribute("max"))  # noqa: E731
+    assert count() == 0
+    early = kernel.film_blob()
+    view.push(3)
+    view.publish(_film=early)
+    view.page.until(lambda: count() == 6)
+    assert view.run() == "running" and view.step() == view.shown_step() == 14
+    assert (
+        view.losses.get_attribute("aria-label")
+        == "objective from 2.02 at step 1 to 6.90 at step 14"
+    )
+    view.shows(14)
+    # One of the run before is too late.
+    view.button("Restart").click()
     view.until_asked("run", again=True)
-    view.push(STEPS)
-    view.wait("done")
-    view.slide("steps", 12)
-    view.button("Play").click()
-    view.page.until(lambda: kernel.count("run") == 3)
-    assert kernel.asked[-1] == {"lane": "run", "steps": 0, "again": False}
+    view.push(1)
+    view.publish(_film=early)
+    view.page.page.wait_for_timeout(100)
+    assert view.step() == 1 and count() == 0
+    view.shows(1)
+
+
+def test_the_title_is_that_of_the_picture(view, kernel):
+    label = lambda: view.stage.get_attribute("aria-label")  # noqa: E731
+    assert label() == "cat: nothing done yet"
+    kernel.title = "Dream of conv3.act on cat"
+    play(view, 3)
+    view.page.set(mix={"conv1": 1})
+    view.page.page.wait_for_timeout(50)
+    assert label() == "Dream of conv3.act on cat: step 3 of 40 · octave 1 of 4"
+    kernel.title = "Dream of conv1 on cat (settings changed on the way)"
+    view.push(1)
+    view.page.until(lambda: label().startswith(f"{kernel.title}: step 4 of 40"))
 
 
 def test_space_plays_and_pauses(view, kernel):
@@ -517,6 +556,17 @@ def test_a_saved_page_scrubs(static_page):
     assert view.losses.get_attribute("aria-label").endswith("at step 20")
     name, image = save(view)
     assert name == "cat-20.jpg" and image.size == (WIDTH, HEIGHT)
+
+
+def test_thumbnails_come_with_the_notebook(static_page):
+    kernel = ran()
+    names = ["conv1", "conv4"]
+    kernel.kept = [("thumbs", kernel.thumbs(names))]
+    view = DreamPage(kernel.open(static_page, saved=True), kernel)
+    thumbs = view.root.get_by_role("radiogroup", name="what each layer dreams")
+    view.page.until(lambda: thumbs.get_by_role("radio").count() == 2)
+    canvas = thumbs.locator("[data-layer=conv4] canvas")
+    view.page.until(lambda: view.pixels(canvas).std() > 20, "a picture is there")
 
 
 def test_a_run_that_was_saved_while_it_ran_is_paused(static_page):

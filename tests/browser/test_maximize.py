@@ -30,7 +30,7 @@ def test_from_nothing_to_the_end(view):
     view.push(*[4] * 10)
     view.wait("done")
     view.shows(STEPS)
-    assert "Favourite of conv3.act, channel 3" in view.stage.get_attribute("aria-label")
+    assert "What maximize made of cat: step 40" in view.stage.get_attribute("aria-label")
     view.range.focus()
     view.press("Home")
     view.shows(4)
@@ -68,9 +68,6 @@ def test_a_class(view):
     field = view.root.get_by_role("combobox", name="class", exact=True)
     field.fill("lynx")
     assert view.page.trait("target") == 2
-    view.button("Play").click()
-    view.push(1)
-    assert "Favourite of lynx" in view.stage.get_attribute("aria-label")
     view.page.set(target=None)
     view.page.until(view.root.get_by_role("spinbutton", name="channel").is_visible)
     view.root.get_by_role("combobox", name="of a").select_option("class")
@@ -79,6 +76,18 @@ def test_a_class(view):
     view.page.until(lambda: "There is no class" in view.status.inner_text())
     view.root.get_by_role("combobox", name="of a").select_option("channel")
     assert view.page.trait("target") is None
+
+
+def test_a_layer_ends_the_class(view):
+    """Also the one that is chosen already, which is no change of the layer."""
+    thumbs = view.root.get_by_role("radiogroup", name="what each layer dreams")
+    view.button("Show what each layer dreams").click()
+    for layer in ("conv3.act", "conv4"):
+        view.page.set(target=2)
+        view.page.until(view.root.get_by_role("combobox", name="class", exact=True).is_visible)
+        thumbs.locator(f"[data-layer='{layer}']").click()
+        assert (view.page.trait("target"), view.page.trait("layer")) == (None, layer)
+        assert view.root.get_by_role("spinbutton", name="channel").is_visible()
 
 
 def test_settings(view):

@@ -109,7 +109,7 @@ def colours(blob, name, index, top):
 def test_gram_matrices_on_one_scale(view, kernel):
     view.root.locator("[data-role=gram] summary").click()
     view.until_asked("gram", layer="conv1.act")
-    blob = unpack(kernel._gram("conv1.act"))
+    blob = unpack(kernel.gram("conv1.act"))
     for index, name in enumerate(("now", "target")):
         canvas = view.root.locator(f"canvas[data-matrix={name}]")
         wanted = colours(blob, name, index, 4.0)
@@ -161,7 +161,29 @@ def test_without_a_kernel(static_page):
     view.press("Home")
     view.shows(4)
     view.root.locator("[data-role=gram] summary").click()
-    assert "need the kernel" in view.root.locator("[data-role=gram]").inner_text()
+    panel = view.root.locator("[data-role=gram]")
+    view.page.until(lambda: "need the kernel" in panel.inner_text())
+
+
+def test_what_was_looked_at_comes_with_the_notebook(static_page):
+    """Gram matrices and both halves are there without a kernel, and for the layers they are of."""
+    kernel = FakeKernel("style_transfer")
+    kernel.state, kernel.step, kernel.film = "done", STEPS, list(range(4, STEPS, 4))
+    kernel.kept = [("gram", kernel.gram("conv1.act")), ("apart", kernel.apart(60))]
+    view = DreamPage(kernel.open(static_page, saved=True), kernel)
+    for summary in view.root.locator("summary").all():
+        summary.click()
+    for name in ("content alone", "style alone"):
+        picture = view.root.get_by_role("img", name=name)
+        view.page.until(lambda p=picture: view.pixels(p).std() > 20, f"{name} is there")
+    panel = view.root.locator("[data-role=gram]")
+    view.page.until(lambda: "the 24 strongest of 64" in panel.inner_text())
+    assert view.pixels(view.root.locator("canvas[data-matrix=now]")).std() > 5
+    layer = panel.get_by_role("combobox", name="layer")
+    layer.select_option("conv3.act")
+    view.page.until(lambda: "need the kernel" in panel.inner_text())
+    layer.select_option("conv1.act")
+    view.page.until(lambda: "the 24 strongest of 64" in panel.inner_text())
 
 
 @pytest.mark.parametrize("width", [480, 1600])

@@ -1,6 +1,7 @@
 // The two halves of a style transfer, each for itself: the content without any style, the style
 // without any content, both from noise.
 
+import type { Packed } from "../lib/codec.ts";
 import { button } from "../lib/controls.ts";
 import { h, text } from "../lib/dom.ts";
 import { box, span } from "../lib/small.ts";
@@ -31,15 +32,22 @@ export function createApart(session: Session): HTMLElement {
   const inside = box("dr-inside", box("dr-row", paint, words), maps);
   const summary = h("summary", null, "content alone, style alone");
   const element = h("details", { class: "dr-panel", "data-role": "apart" }, summary, inside);
-  kernel.on("apart", ({ blob }) => {
-    if (!blob) return;
-    content?.photo.show(bytesOf(blob, "content"));
-    style?.photo.show(bytesOf(blob, "style"));
-    text(words, `step ${blob.meta.step} of ${blob.meta.steps}`);
+  let shown = false;
+  kernel.on("apart", ({ blob }) => blob && show(blob));
+  session.on(["start"], () => {
+    const [kept] = session.kept("apart");
+    if (kept && !shown) show(kept);
   });
   const lock = (): void => {
     paint.disabled = session.locked || kernel.pending("apart");
   };
   session.on(["lock"], lock);
   return element;
+
+  function show(blob: Packed): void {
+    shown = true;
+    content?.photo.show(bytesOf(blob, "content"));
+    style?.photo.show(bytesOf(blob, "style"));
+    text(words, `step ${blob.meta.step} of ${blob.meta.steps}`);
+  }
 }

@@ -30,15 +30,16 @@ export function addFrame(frames: readonly Frame[], frame: Frame, keep: Frame | n
   return thin([...frames.filter(({ step }) => step < frame.step), frame], MOST, keep);
 }
 
-/** A film of the kernel's with the frames of it that are here already, which are larger. */
+/** A film of the kernel's with the frames of it that are here already, which are larger. None is
+ * later than `now`. */
 export function mergeFrames(
   own: readonly Frame[],
   film: readonly Frame[],
+  now: number,
   keep: Frame | null = null,
 ): Frame[] {
-  const last = film.at(-1)?.step ?? 0;
   const all = new Map(film.map((frame) => [frame.step, frame]));
-  for (const frame of own) if (frame.step <= last) all.set(frame.step, frame);
+  for (const frame of own) if (frame.step <= now) all.set(frame.step, frame);
   return thin(
     [...all.values()].sort((a, b) => a.step - b.step),
     MOST,

@@ -43,7 +43,10 @@ export function createGram(session: Session): HTMLElement {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let asked = -1;
   on(element, "toggle", () => element.open && ask(), signal);
-  kernel.on("gram", ({ blob }) => blob && show(blob));
+  kernel.on("gram", ({ blob, status }) => {
+    if (blob) show(blob);
+    else if (status === "unsaved") showKept();
+  });
   trait.on(() => {
     const value = layer.value;
     layer.setOptions(names());
@@ -53,9 +56,16 @@ export function createGram(session: Session): HTMLElement {
   session.on(["run"], () => {
     if (session.run.step !== asked) later();
   });
+  session.on(["start"], () => {
+    if (asked < 0) showKept();
+  });
   session.on(["lock"], () => {
-    (layer.input as HTMLSelectElement).disabled = session.locked;
+    (layer.input as HTMLSelectElement).disabled = session.locked && !there();
     if (asked >= 0) return;
+    if (there()) {
+      showKept();
+      return;
+    }
     const why = session.locked ? " They need the kernel." : "";
     text(words, `Which channels go together.${why}`);
   });
@@ -73,8 +83,23 @@ export function createGram(session: Session): HTMLElement {
     }, EVERY_MS);
   }
 
+  /** Whether there is something to show without a kernel. */
+  function there(): boolean {
+    return kernel.saved || session.kept("gram").length > 0;
+  }
+
+  function showKept(): void {
+    const blob = session.kept("gram").find(({ meta }) => meta.layer === layer.value);
+    if (blob) show(blob);
+    else if (session.locked) text(words, "The matrices of this layer need the kernel.");
+  }
+
   function ask(): void {
-    if (!element.open || session.locked || !layer.value) return;
+    if (!element.open || !layer.value) return;
+    if (session.locked && !kernel.saved) {
+      showKept();
+      return;
+    }
     asked = session.run.step;
     kernel.ask("gram", { layer: layer.value });
   }

@@ -1,6 +1,6 @@
 // What crosses the wire of a run: how far it is, its picture, its film, what it began with.
 
-import { array, type Packed } from "../lib/codec.ts";
+import { array, type Packed, unpack } from "../lib/codec.ts";
 
 export type RunState = "fresh" | "running" | "paused" | "done";
 
@@ -12,13 +12,15 @@ export interface Run {
   step: number;
   /** Of how many, over all octaves. */
   steps: number;
+  /** What the picture is of; empty before the first step. */
+  title: string;
   octave: number;
   octaves: number;
   losses: Record<string, number | null>;
   /** Why it ended before its time. */
   stopped: string;
   notes: string[];
-  /** Of the picture in full. */
+  /** Of the picture as it is now. */
   height: number;
   width: number;
 }
@@ -49,6 +51,8 @@ export interface Start {
   guide: { name: string; jpeg: Uint8Array | null } | null;
   /** Names of the network's classes. */
   classes: string[];
+  /** Answers for a page without a kernel. */
+  kept: Array<{ lane: string; blob: Packed }>;
 }
 
 export const NOTHING: Run = {
@@ -56,6 +60,7 @@ export const NOTHING: Run = {
   run: 0,
   step: 0,
   steps: 0,
+  title: "",
   octave: 1,
   octaves: 1,
   losses: {},
@@ -132,7 +137,20 @@ export function readStart(blob: Packed): Start {
     styles,
     guide: meta.guide ? { name: String(meta.guide), jpeg: bytesOf(blob, "guide") } : null,
     classes: meta.classes ?? [],
+    kept: readKept(blob),
   };
+}
+
+function readKept(blob: Packed): Start["kept"] {
+  const rows: Array<{ lane: string; bytes: number }> = blob.meta.kept ?? [];
+  const all = bytesOf(blob, "kept") ?? new Uint8Array();
+  let from = 0;
+  return rows.map(({ lane, bytes }) => {
+    // Copied, for its arrays begin at whole numbers of their own.
+    const own = all.slice(from, from + bytes);
+    from += bytes;
+    return { lane, blob: unpack(own) };
+  });
 }
 
 /** Several JPEGs one after the other, told apart by where they begin. */

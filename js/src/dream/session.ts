@@ -1,6 +1,7 @@
 // What one view knows of the run: how far it is, its film, which frame is looked at. The parts read
 // it and listen; it alone asks the kernel for steps.
 
+import type { Packed } from "../lib/codec.ts";
 import { setProps } from "../lib/dom.ts";
 import { type LayerChoice, layerChoice } from "../lib/layers/layer.ts";
 import { clamp } from "../lib/small.ts";
@@ -33,8 +34,6 @@ export interface Kind {
   part: string;
   /** The layer that ribbon and picker show. */
   layer?: Trait<string>;
-  /** Traits that make the run longer or shorter. */
-  plan: readonly string[];
 }
 
 export type Session = ReturnType<typeof createSession>;
@@ -68,6 +67,7 @@ export function createSession(shell: Shell, kind: Kind) {
     look,
     lookBy,
     setWipe,
+    kept,
     /** What is known: a run of which nothing is heard does not run. */
     get state(): RunState {
       const { state } = self.run;
@@ -87,8 +87,6 @@ export function createSession(shell: Shell, kind: Kind) {
       return cursor ? frames.indexOf(cursor) : frames.length - 1;
     },
   };
-  /** The plan has changed since the run came to its end. */
-  let longer = false;
   return self;
 
   /** Read the traits and listen; called once all parts listen to the session. */
@@ -112,19 +110,12 @@ export function createSession(shell: Shell, kind: Kind) {
       emit("lock");
       tell(false);
     });
-    for (const name of kind.plan) {
-      shell.trait(name).on(() => {
-        longer = true;
-        tell(false);
-      });
-    }
     readBeginning();
     adopt();
   }
 
   /** All that hangs on the run; `film` false: its frames are the same. */
   function tell(film = true): void {
-    if (self.run.state !== "done") longer = false;
     if (film) keepCursor();
     mark();
     emit("run");
@@ -144,14 +135,17 @@ export function createSession(shell: Shell, kind: Kind) {
     emit("start");
   }
 
-  /** Take trait `_film`: the kernel publishes it when a run pauses or ends. */
+  /** Take trait `_film`: the kernel publishes it now and then, and when a run pauses or ends. */
   function adopt(): void {
     const film = shell.packed("_film", readFilm);
-    if (film) {
+    // Traits may arrive behind messages that were sent after them.
+    if (film && film.run.run >= self.run.run) {
       if (film.run.run !== self.run.run) forget();
-      self.run = film.run;
-      self.trace = mergeTrace(self.trace, film.trace, film.run.step);
-      self.frames = mergeFrames(self.frames, film.frames, self.cursor);
+      const late = film.run.state === "running" && film.run.step < self.run.step;
+      if (!late) self.run = film.run;
+      const { step } = self.run;
+      self.trace = mergeTrace(self.trace, film.trace, step);
+      self.frames = mergeFrames(self.frames, film.frames, step, self.cursor);
     }
     tell();
   }
@@ -171,9 +165,9 @@ export function createSession(shell: Shell, kind: Kind) {
 
   // -- the run --------------------------------------------------------------------------------
 
-  /** Go on; at the end, from the beginning. */
+  /** Go on; where no step is left, the kernel begins again. */
   function play(): void {
-    ask(0, self.state === "done" && !longer);
+    ask(0, false);
   }
 
   function ask(steps: number, again: boolean): void {
@@ -202,6 +196,11 @@ export function createSession(shell: Shell, kind: Kind) {
   function lookBy(frames: number): void {
     const to = clamp(self.place + frames, 0, self.frames.length - 1);
     look(self.frames[to] ?? null);
+  }
+
+  /** Answers of a lane that came with the notebook or the file. */
+  function kept(lane: string): Packed[] {
+    return (self.start?.kept ?? []).filter((each) => each.lane === lane).map(({ blob }) => blob);
   }
 
   function setWipe(value: number): void {

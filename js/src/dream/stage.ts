@@ -12,13 +12,11 @@ import { sayFrame } from "./words.ts";
 const STILL = 4;
 
 export interface StageProps {
-  /** What the picture is of, for who cannot see it. */
-  title(): string;
   /** Show a beginning to wipe to. */
   before: boolean;
 }
 
-export function createStage(session: Session, { title, before }: StageProps): HTMLElement {
+export function createStage(session: Session, { before }: StageProps): HTMLElement {
   const { shell } = session;
   const { signal } = shell;
   const canvas = h("canvas", {
@@ -101,7 +99,9 @@ export function createStage(session: Session, { title, before }: StageProps): HT
     wipe.value = looked ? session.wipe : 0;
     (wipe.input as HTMLInputElement).disabled = !looked;
     const said = looked ? sayFrame(session) : "nothing done yet";
-    setProps(canvas, { "aria-label": `${title()}: ${said}` });
+    // As the kernel says: what is set now may be for the next step.
+    const title = run.title || session.start?.name || "picture";
+    setProps(canvas, { "aria-label": `${title}: ${said}` });
     const bare = !looked && !(before && session.start?.jpeg);
     text(
       words,

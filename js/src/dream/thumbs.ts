@@ -1,5 +1,6 @@
 // What each layer dreams, small: asked for with a button; a click takes the layer.
 
+import type { Packed } from "../lib/codec.ts";
 import { button } from "../lib/controls.ts";
 import { fill, h, on, setProps } from "../lib/dom.ts";
 import { type LayerRow, spatial } from "../lib/layers/layer.ts";
@@ -37,11 +38,14 @@ export function createThumbs(session: Session): HTMLElement {
   const items = new Map<string, ReturnType<typeof createItem>>();
   row.hidden = true;
   kernel.on("thumbs", ({ blob, status }) => {
-    if (blob) add(blob.meta.layers ?? [], cut(blob));
+    if (blob) addAll(blob);
     if (status !== "partial") show();
   });
   kernel.onStatus(show);
   session.on(["lock"], show);
+  session.on(["start"], () => {
+    if (!items.size) for (const blob of session.kept("thumbs")) addAll(blob);
+  });
   layers.current.on(show);
   on(row, "keydown", key, signal);
   return element;
@@ -58,6 +62,10 @@ export function createThumbs(session: Session): HTMLElement {
     kernel.ask("thumbs", { layers: names });
     show();
     if (focused(ask) === ask) (row.querySelector("[tabindex='0']") as HTMLElement)?.focus();
+  }
+
+  function addAll(blob: Packed): void {
+    add(blob.meta.layers ?? [], cut(blob));
   }
 
   function add(names: readonly string[], jpegs: readonly Uint8Array[]): void {

@@ -56,7 +56,7 @@ function createControls(session: Session): HTMLElement {
     text(name, running ? "Pause" : "Play");
     setProps(play, { "aria-label": name.textContent, "data-now": running ? "pause" : "play" });
     play.disabled = locked;
-    step.disabled = locked || running || state === "done";
+    step.disabled = locked || running;
     again.disabled = locked || (state === "fresh" && run.step === 0);
     live.disabled = session.frames.length === 0;
     setProps(live, { "aria-pressed": String(cursor === null) });

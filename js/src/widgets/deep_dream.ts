@@ -13,8 +13,7 @@ import "../dream/dream.css";
 
 function build(shell: Shell): void {
   const layer = firstOf(shell.trait<Weights>("mix"));
-  const plan = ["octaves", "octave_scale", "steps"];
-  const session = createSession(shell, { measure: "objective", part: "octave", layer, plan });
+  const session = createSession(shell, { measure: "objective", part: "octave", layer });
   const number = (name: string, label: string, title: string, range: [number, number, number]) => {
     const [min, max, step] = range;
     return createSetting(session, name, { label, title, min, max, step });
@@ -36,7 +35,6 @@ function build(shell: Shell): void {
   );
   layOut(session, {
     before: true,
-    title: () => `Dream of ${layer.get()}`,
     side: [createDreaming(session), settings],
     layers: createThumbs(session),
   });

@@ -11,9 +11,17 @@ import { type Context, mount, type Shell } from "../lib/view.ts";
 import "../dream/dream.css";
 
 function build(shell: Shell): void {
-  const session = createSession(shell, { measure: "objective", part: "", plan: ["steps"] });
-  const { current } = session.layers;
   const target = shell.trait<number | null>("target");
+  const chosen = shell.trait<string>("layer");
+  const layer = {
+    ...chosen,
+    /** Who chooses a layer wants to see it, and not the class; also the one that is chosen. */
+    set(name: string): void {
+      target.set(null);
+      chosen.set(name);
+    },
+  };
+  const session = createSession(shell, { measure: "objective", part: "", layer });
   const number = (name: string, label: string, title: string, range: [number, number, number]) => {
     const [min, max, step] = range;
     return createSetting(session, name, { label, title, min, max, step });
@@ -32,14 +40,8 @@ function build(shell: Shell): void {
     number("steps", "steps", "In all", [16, 1024, 16]),
     number("transforms", "transforms", "Strength of the random turns and shifts", [0, 2, 0.1]),
   );
-  const title = (): string => {
-    const index = target.get() ?? null;
-    if (index !== null) return `Favourite of ${session.start?.classes[index] ?? `class ${index}`}`;
-    return `Favourite of ${current.get()}, channel ${shell.trait("channel").get()}`;
-  };
   layOut(session, {
     before: false,
-    title,
     side: [createUnit(session), settings],
     layers: createThumbs(session),
   });

@@ -12,17 +12,9 @@ import "../dream/dream.css";
 
 function build(shell: Shell): void {
   const layer = shell.trait<string>("content_layer");
-  const plan = ["scales", "steps"];
-  const session = createSession(shell, {
-    measure: "loss",
-    falls: true,
-    part: "scale",
-    layer,
-    plan,
-  });
+  const session = createSession(shell, { measure: "loss", falls: true, part: "scale", layer });
   layOut(session, {
     before: true,
-    title: () => `${session.start?.name ?? "content"} in another style`,
     side: [createSources(session), createBalance(session), createStyleLayers(session)],
     below: [createGram(session), createApart(session)],
   });
