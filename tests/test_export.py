@@ -234,6 +234,30 @@ def test_a_png_is_never_over_its_limit(kind):
     assert Image.open(io.BytesIO(data)).width <= 640
 
 
+def photo_like(width=640, height=480):
+    """Smooth hills in many hues under fine grain, and a few bright green dots."""
+    y, x = np.mgrid[:height, :width] / 90
+    hills = [np.sin(x + i) * np.cos(1.3 * y - i) for i in range(3)]
+    grain = np.random.default_rng(0).normal(0, 6, (height, width, 3))
+    picture = (128 + 70 * np.stack(hills, 2) + grain).clip(0, 255).astype(np.uint8)
+    picture[200:212, 300:312] = (20, 240, 60)
+    return picture
+
+
+def test_a_photo_loses_size_before_it_loses_shades():
+    picture = photo_like()
+    image = Image.open(io.BytesIO(export.png(picture)))
+    assert 320 <= image.width < 640 and image.width / image.height == pytest.approx(4 / 3, 0.01)
+    shown = image.convert("RGB")
+    assert len(set(map(tuple, np.asarray(shown).reshape(-1, 3)))) > 200
+    small = np.asarray(Image.fromarray(picture).resize(image.size, Image.Resampling.LANCZOS))
+    off = np.abs(np.asarray(shown, float) - small)
+    assert np.sqrt((off**2).mean()) < 8
+    # What is rare and bright stays so.
+    at = round(206 * image.height / 480), round(306 * image.width / 640)
+    assert off[at].max() < 24
+
+
 def test_a_png_that_fits_is_exact():
     picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(export.png(picture)))), picture)

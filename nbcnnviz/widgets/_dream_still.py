@@ -14,10 +14,12 @@ from ._dream_film import RGB, Point, Shot
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH, _MARGIN, _GAP = 480, 8, 6
-_STRIP = 8
-"""Frames of the film in a still."""
-_CURVE = 44
+_WIDTH, _MARGIN, _GAP, _HEAD = 480, 8, 6, 30
+_ALONE = 212
+"""Height of a picture that has nothing to be compared with: with all its shades it fits."""
+_STRIP, _ACROSS = 8, 3
+"""Frames of the film in a still; in a row beside one picture."""
+_LEGEND, _CURVE = 14, 44
 _PAPER, _TEXT, _MUTED, _ACCENT = "#ffffff", "#1b1f24", "#57606a", "#2463d1"
 
 
@@ -33,12 +35,11 @@ class Shown:
     step: int
     measure: str
 
-    @property
-    def strip(self) -> list[Shot]:
+    def strip(self, most: int = _STRIP) -> list[Shot]:
         """A few frames of the film, evenly spread."""
-        if len(self.shots) <= _STRIP:
+        if len(self.shots) <= most:
             return list(self.shots)
-        places = np.linspace(self.shots[0].step, self.shots[-1].step, _STRIP)
+        places = np.linspace(self.shots[0].step, self.shots[-1].step, most)
         near = [min(self.shots, key=lambda shot: abs(shot.step - place)) for place in places]
         return list(dict.fromkeys(near))
 
@@ -50,24 +51,21 @@ class Shown:
         return f"{self.measure} {self.trace[0][1]:.3g} to {self.trace[-1][1]:.3g}"
 
     def sheet(self) -> RGB:
-        """Before, a strip of the film, after, and the curve, as one picture."""
-        from ._still import _fit, _font
+        """Before, after, a strip of the film, and the curve, as one picture."""
+        return self._alone() if self.before is None else self._pair(self.before)
 
+    def _pair(self, before: RGB) -> RGB:
+        """Before and after, below them the film and the curve."""
         inner = _WIDTH - 2 * _MARGIN
-        pair = [each for each in (self.before, self.after) if each is not None]
-        width = (inner - _GAP * (len(pair) - 1)) // len(pair)
-        large = [_fitted(Image.fromarray(each), (width, 300)) for each in pair]
-        strip = [shot.image for shot in self.strip]
+        width = (inner - _GAP) // 2
+        large = [_fitted(Image.fromarray(each), (width, 300)) for each in (before, self.after)]
         side = (inner - _GAP * (_STRIP - 1)) // _STRIP
-        small = [_fitted(each, (side, side)) for each in strip]
+        small = [_fitted(shot.image, (side, side)) for shot in self.strip()]
         rows = [max(each.height for each in large)]
         rows += [max(each.height for each in small)] if small else []
-        rows += [_CURVE + 14] if len(self.trace) > 1 else []
-        height = 30 + sum(rows) + _GAP * len(rows) + _MARGIN
-        made = Image.new("RGB", (_WIDTH, height), _PAPER)
-        draw = ImageDraw.Draw(made)
-        draw.text((_MARGIN, 9), _fit(draw, self.headline, inner), _TEXT, font=_font(13))
-        top = 30
+        rows += [_LEGEND + _CURVE] if len(self.trace) > 1 else []
+        made, draw = self._paper(sum(rows) + _GAP * (len(rows) - 1))
+        top = _HEAD
         for place, each in enumerate(large):
             made.paste(each, (_MARGIN + place * (width + _GAP), top))
         top += rows[0] + _GAP
@@ -75,20 +73,53 @@ class Shown:
             made.paste(each, (_MARGIN + place * (side + _GAP), top))
         if small:
             top += rows[1] + _GAP
-        if len(self.trace) > 1:
-            draw.text((_MARGIN, top), self.fell_or_rose, _MUTED, font=_font(11))
-            draw.line(self._curve(inner, top + 14), _ACCENT, 2)
+        self._curve(draw, (_MARGIN, top), inner)
         return np.asarray(made)
 
-    def _curve(self, width: int, top: int) -> list[tuple[float, float]]:
-        """The trace between the left margin and the right one; a total is drawn in decades."""
+    def _alone(self) -> RGB:
+        """One picture, beside it the film and the curve."""
+        inner = _WIDTH - 2 * _MARGIN
+        large = _fitted(Image.fromarray(self.after), (inner * 5 // 8, _ALONE))
+        left = _MARGIN + large.width + 2 * _GAP
+        wide = _WIDTH - _MARGIN - left
+        side = min(_ALONE // 3, (wide - _GAP * (_ACROSS - 1)) // _ACROSS)
+        small = [_fitted(shot.image, (side, side)) for shot in self.strip(2 * _ACROSS)]
+        rows = -(-len(small) // _ACROSS)
+        below = _LEGEND + _CURVE if len(self.trace) > 1 else 0
+        made, draw = self._paper(max(large.height, rows * (side + _GAP) + below))
+        made.paste(large, (_MARGIN if small else (_WIDTH - large.width) // 2, _HEAD))
+        for place, each in enumerate(small):
+            row, column = divmod(place, _ACROSS)
+            made.paste(each, (left + column * (side + _GAP), _HEAD + row * (side + _GAP)))
+        self._curve(draw, (left, _HEAD + rows * (side + _GAP)), wide)
+        return np.asarray(made)
+
+    def _paper(self, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+        """A sheet with room for so much below the headline."""
+        from ._still import _fit, _font
+
+        made = Image.new("RGB", (_WIDTH, _HEAD + height + _MARGIN), _PAPER)
+        draw = ImageDraw.Draw(made)
+        headline = _fit(draw, self.headline, _WIDTH - 2 * _MARGIN)
+        draw.text((_MARGIN, 9), headline, _TEXT, font=_font(13))
+        return made, draw
+
+    def _curve(self, draw: ImageDraw.ImageDraw, corner: tuple[int, int], width: int) -> None:
+        """The trace and what it says; a total is drawn in decades."""
+        from ._still import _font
+
+        if len(self.trace) < 2:
+            return
+        left, top = corner
+        draw.text(corner, self.fell_or_rose, _MUTED, font=_font(11))
         steps, values = (np.asarray(each, float) for each in zip(*self.trace, strict=True))
         if self.measure == "total" and values.min() > 0:
             values = np.log10(values)
         span = np.ptp(values) or 1.0
-        x = _MARGIN + width * (steps - steps[0]) / max(1.0, steps[-1] - steps[0])
-        y = top + 2 + (_CURVE - 6) * (1 - (values - values.min()) / span)
-        return list(zip(x.tolist(), y.tolist(), strict=True))
+        x = left + width * (steps - steps[0]) / max(1.0, steps[-1] - steps[0])
+        share = 1 - (values - values.min()) / span
+        y = top + _LEGEND + 2 + (_CURVE - 6) * share
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), _ACCENT, 2)
 
     def figure(self) -> Figure:
         """The same as a matplotlib figure of its own."""
@@ -96,7 +127,7 @@ class Shown:
 
         made = Figure(figsize=(9, 6.2), layout="constrained")
         made.suptitle(self.headline, fontsize=11)
-        shots = self.strip
+        shots = self.strip()
         grid = made.add_gridspec(3, max(2, len(shots)) * 2, height_ratios=[5, 1.5, 1.2])
         half = grid.ncols // 2
         before = [] if self.before is None else [("before", self.before)]

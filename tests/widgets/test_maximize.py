@@ -194,6 +194,17 @@ def test_what_each_layer_dreams_begins_with_noise(net, view_of):
     assert [row["lane"] for row in unpack(widget._start)[0]["kept"]] == ["thumbs"]
 
 
+def test_the_still_has_no_empty_half(net):
+    """The picture, the film and the curve beside it; before the first step it is in the middle."""
+    widget = grow(net, size=48)
+    inked = (widget._picture()[40:] != 255).any((0, 2)).nonzero()[0]
+    assert abs(inked[0] + inked[-1] - 480) <= 2
+    widget.compute()
+    made = widget._picture()
+    inked = (made[40:] != 255).any((0, 2)).nonzero()[0]
+    assert inked[0] <= 10 and inked[-1] >= 465 and made.shape[1] == 480 > made.shape[0]
+
+
 def test_nine_results_are_saved_in_a_megabyte(net):
     widget = grow(net, count=9, size=170, steps=24, transforms=0, lr=0.5)
     widget.compute()
