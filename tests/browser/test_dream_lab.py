@@ -87,8 +87,8 @@ def test_a_dream_from_the_start_to_a_kernel_that_is_gone(dream):
     assert nb.value("list(w.mix)") == [nb.value("w.layer")]
     view.button("Pause").click()
     paused(nb, view)
-    # As large as the octave it is in.
-    assert nb.value("w.result.size") == nb.value("list(w.frame.tensor.shape[:1:-1])")
+    # In full, whatever octave it is in.
+    assert max(nb.value("w.result.size")) == 192
     scrubbed(nb, view)
     # On it goes from there; Stop in the frame ends it too.
     step = view.step()
