@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._arguments import check_count
 from ._attr_pass import backward, in_batches
 from ._attr_question import Question
 from ._attr_result import Attribution, Completeness
@@ -150,9 +151,3 @@ def read_generator(generator: Any) -> torch.Generator:
     if not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: a {kind(generator)}; give a torch.Generator")
     return generator
-
-
-def check_count(name: str, value: Any) -> None:
-    """Refuse what is no whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name}={value!r}: give a whole number of at least 1")

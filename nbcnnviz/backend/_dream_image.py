@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._arguments import is_whole
 from .images import check_size, load_image
 from .preprocess import Preprocess
 
@@ -124,44 +125,6 @@ def _fitted(own: tuple[int, int], size: Any, least: int = 0) -> tuple[int, int]:
         wanted = max(1, round(own[0] * factor)), max(1, round(own[1] * factor))
     check_size(*wanted, f"size={size!r}")
     return wanted
-
-
-def plain(value: Any) -> Any:
-    """NumPy's and PyTorch's numbers and arrays as Python's numbers and lists, the rest as it is."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic | Tensor) else value
-
-
-def is_whole(value: Any) -> bool:
-    """Python's and NumPy's whole numbers."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def whole(name: str, value: Any, least: int) -> int:
-    """A whole number of at least so much.
-
-    Raises:
-        TypeError, ValueError: it is none, or less.
-    """
-    if not is_whole(value):
-        raise TypeError(f"{name}={value!r}: give a whole number of at least {least}")
-    if value < least:
-        raise ValueError(f"{name}={value!r}: give at least {least}")
-    return int(value)
-
-
-def real(name: str, value: Any, least: float, above: bool = False) -> float:
-    """A finite number of at least (or above) so much.
-
-    Raises:
-        TypeError, ValueError: it is none, or out of range.
-    """
-    number = isinstance(value, int | float | np.integer | np.floating)
-    if not number or isinstance(value, bool):
-        raise TypeError(f"{name}={value!r}: give a number")
-    if not np.isfinite(value) or value < least or (above and value == least):
-        limit = "" if least == -np.inf else f" {'above' if above else 'of at least'} {least:g}"
-        raise ValueError(f"{name}={value!r}: give a finite number{limit}")
-    return float(value)
 
 
 def seed_of(generator: Any) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._dream_image import is_whole, plain, real
+from ._arguments import is_whole, plain, real
 from ._dream_pass import Lens, Maps, find_maps
 from .layers import Layer, default_layer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._dream_image import is_whole, plain
+from ._arguments import is_whole, plain
 from .layers import Layer
 from .target import Target, find_label
 

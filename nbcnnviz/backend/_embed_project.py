@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._attr_pixels import check_count
+from ._arguments import check_count
 from ._embed_store import fits
 from ._model import kind
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._attr_pixels import check_count
+from ._arguments import check_count
 from ._embed_project import Array, Table, equal_rows
 
 Rows = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._attr_pixels import check_count
+from ._arguments import check_count, is_whole
 from ._embed_project import Array, Frame, OnFrame, Points, Projection, Table, initial_map, principal
 
 PERPLEXITY = 30.0
@@ -128,7 +128,7 @@ def _check(
 ) -> None:
     check_count("every", every)
     check_count("n_jobs", threads)
-    if isinstance(early, bool) or not isinstance(early, numbers.Integral) or early < 0:
+    if not is_whole(early) or early < 0:
         raise ValueError(f"early_iterations={early!r}: give a whole number of at least 0")
     if early > iterations:
         raise ValueError(f"early_iterations={early}: more than the {iterations} iterations in all")

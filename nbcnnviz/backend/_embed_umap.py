@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._attr_pixels import check_count
+from ._arguments import check_count
 from ._embed_project import Frame, OnFrame, Projection, Table, initial_map
 
 

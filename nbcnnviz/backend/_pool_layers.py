@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from . import _model, layers
+from ._arguments import read_flag
 from ._pool_calls import Heard, Maps, PoolTracer
 from ._pool_compute import Pooled, compute
 from ._pool_replace import Choose, PoolWalk, Reached
-from ._pool_settings import Pooling, read_divisor, read_flag, read_op, read_pair, shown
+from ._pool_settings import Pooling, read_divisor, read_op, read_pair, shown
 from .layers import Layer
 from .maps import feature_maps
 
@@ -228,10 +229,10 @@ class Changes:
             None if stride is None else read_pair(stride, "stride"),
             None if padding is None else read_pair(padding, "padding"),
             None if dilation is None else read_pair(dilation, "dilation"),
-            None if ceil_mode is None else read_flag(ceil_mode, "ceil_mode"),
+            None if ceil_mode is None else read_flag("ceil_mode", ceil_mode),
             None
             if count_include_pad is None
-            else read_flag(count_include_pad, "count_include_pad"),
+            else read_flag("count_include_pad", count_include_pad),
             read_divisor(divisor_override),
         )
 

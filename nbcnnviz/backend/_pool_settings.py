@@ -7,7 +7,7 @@ import operator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
+from ._arguments import read_flag
 
 Pair: TypeAlias = tuple[int, int]
 """(rows, columns)"""
@@ -209,17 +209,6 @@ def read_pair(value: Any, name: str) -> Pair:
         ) from None
 
 
-def read_flag(value: Any, name: str) -> bool:
-    """True or False.
-
-    Raises:
-        TypeError: it is neither; "no" would count as true.
-    """
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}={value!r}: give True or False")
-    return bool(value)
-
-
 def read_divisor(value: Any) -> int | None:
     """A whole number, or None.
 
@@ -262,7 +251,7 @@ def read_pooling(
         size if stride is None else read_pair(stride, "stride"),
         read_pair(padding, "padding"),
         read_pair(dilation, "dilation"),
-        read_flag(ceil_mode, "ceil_mode"),
-        read_flag(count_include_pad, "count_include_pad"),
+        read_flag("ceil_mode", ceil_mode),
+        read_flag("count_include_pad", count_include_pad),
         read_divisor(divisor_override),
     )

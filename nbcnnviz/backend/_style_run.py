@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ._arguments import plain, real
 from ._dream_frames import Controls, DreamFrame
-from ._dream_image import Pixels, plain, real, resized
+from ._dream_image import Pixels, resized
 from ._dream_pass import Lens, Maps, find_maps
 from ._dream_plan import Plan, Size
 from ._fourier import Fourier

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ._attr_pixels import check_count
+from ._arguments import check_count
 from ._embed_parts import Parts
 from ._embed_read import FeatureReader, Floats
 from ._embed_result import Extraction, Progress, failed, faulty, none_readable

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ._arguments import real, whole
 from ._dream_frames import Controls, DreamFrame, Frames
-from ._dream_image import Pixels, generator_at, load, real, resized, seed_of, whole
+from ._dream_image import Pixels, generator_at, load, resized, seed_of
 from ._dream_objective import Aim, Guide, dream_layer
 from ._dream_octaves import SMALLEST, draw_shift, left_out, octave_sizes, roll, tiled
 from ._dream_pass import Lens

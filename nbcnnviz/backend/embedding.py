@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ._attr_pixels import check_count
+from ._arguments import check_count
 from ._embed_lapse import TimeLapse, time_lapse
 from ._embed_project import Frame, Projection, preload, project, projection
 from ._embed_quality import Quality, quality

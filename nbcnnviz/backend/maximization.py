@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._arguments import real, whole
 from ._dream_frames import Controls, DreamFrame, Frames
-from ._dream_image import Pixels, generator_at, real, seed_of, whole, working_dtype
+from ._dream_image import Pixels, generator_at, seed_of, working_dtype
 from ._dream_pass import SCORES, Lens, Maps, find_maps
 from ._dream_unit import channel_index, class_index, place_of, rectified
 from ._fourier import Fourier

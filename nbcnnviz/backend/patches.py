@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ._attr_pixels import check_count
+from ._arguments import check_count, is_whole
 from ._attr_question import Progress, check_progress, takes_no_batches
 from ._attr_result import on_cpu
 from ._embed_source import by_position
@@ -126,7 +125,7 @@ def top_patches(
     """
     net, name = wrap(net), name_of(layer)
     check_count("k", k)
-    if isinstance(channel, bool) or not isinstance(channel, numbers.Integral):
+    if not is_whole(channel):
         raise TypeError(f"channel={channel!r}: give a whole number")
     if reconstruct is not None and reconstruct not in RECONSTRUCTIONS:
         raise ValueError(f"reconstruct={reconstruct!r}: choose one of {list(RECONSTRUCTIONS)}")

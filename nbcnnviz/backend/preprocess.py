@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._arguments import is_whole
 from .images import Bytes, Floats, check_size, load_image, to_picture
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -69,7 +70,7 @@ class Preprocess:
     antialias: bool = True
 
     def __post_init__(self) -> None:
-        if not _is_whole(self.channels):
+        if not _is_one(self.channels):
             raise ValueError(f"channels={self.channels!r}: give a whole number of at least 1")
         _pair("size", self.size)
         known = self.channels == 3
@@ -90,7 +91,7 @@ class Preprocess:
         self._check_resize()
 
     def _check_resize(self) -> None:
-        if self.resize is None or _is_whole(self.resize):
+        if self.resize is None or _is_one(self.resize):
             return
         if self.crop == "center":
             raise ValueError(
@@ -249,13 +250,13 @@ def one_image(tensor: Tensor, name: str = "tensor") -> Tensor:
     return tensor
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_one(value: Any) -> bool:
+    return is_whole(value) and value >= 1
 
 
 def _pair(name: str, value: Any) -> None:
     pair = isinstance(value, (tuple, list)) and len(value) == 2
-    if not pair or not all(map(_is_whole, value)):
+    if not pair or not all(map(_is_one, value)):
         raise ValueError(f"{name}={value!r}: give a height and a width in pixels, as in (224, 224)")
     check_size(value[0], value[1], name)
 

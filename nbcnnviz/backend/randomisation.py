@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from . import _model
-from ._attr_pixels import check_count, read_generator
+from ._arguments import check_count
+from ._attr_pixels import read_generator
 from ._attr_question import Progress, check_progress
 from ._shadow import shadow
 from ._walk import module_path, named_modules

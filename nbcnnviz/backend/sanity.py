@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ._arguments import check_count
 from ._attr_pass import in_batches
-from ._attr_pixels import check_count, read_generator
+from ._attr_pixels import read_generator
 from ._attr_question import Progress, check_progress, takes_no_batches
 from ._attr_result import Attribution, on_cpu
 from ._model import kind

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ._arguments import whole
 from ._dream_frames import Controls, DreamFrame, Frames
-from ._dream_image import Pixels, generator_at, load, resized, seed_of, whole, working_dtype
+from ._dream_image import Pixels, generator_at, load, resized, seed_of, working_dtype
 from ._dream_octaves import left_out
 from ._dream_pass import Lens
 from ._dream_plan import Plan

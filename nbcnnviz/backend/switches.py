@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import functional as F
 
 from . import _attr_pass
-from ._attr_pixels import check_count
+from ._arguments import check_count
 from ._attr_question import scores_of
 from ._attr_result import on_cpu
 from ._functions import Function
@@ -87,7 +87,16 @@ def pool_switches(
         >>> [each.layer for each in pool_switches(net, image, ("conv2", 0, "max"))]
         ['pool1']
     """
-    net = wrap(net)
+    found, others = find_switches(wrap(net), image, target, rule, limit)
+    if others:
+        warnings.warn(sentence_of(others), stacklevel=2)
+    return found
+
+
+def find_switches(
+    net: Network, image: Any, target: Any = None, rule: str = "deconvnet", limit: int = 500
+) -> tuple[tuple[Switches, ...], tuple[str, ...]]:
+    """See `pool_switches`; and the names of other maxima that something went back through."""
     check_count("limit", limit)
     aim = read(target, net.labels)
     with torch.inference_mode(False), torch.no_grad():
@@ -109,25 +118,17 @@ def pool_switches(
         edges = [one.edge for one in met] + [edge for _, edge in others]
         seed = torch.ones_like(score)
         found = _attr_pass.gradients(net, run, score, edges, rule, seed) if edges else ()
-    _warn_of([name for name, _ in others], found[len(met) :])
+    passed = zip(others, found[len(met) :], strict=True)
+    names = [name for (name, _), back in passed if back is not None and bool(back.any())]
     mine = zip(met, found[: len(met)], strict=True)
     pairs = [(one, back) for one, back in mine if back is not None]
     made = [_switches(one, back[0], known, limit) for one, back in pairs]
-    return tuple(each for each in made if each is not None)
+    return tuple(each for each in made if each is not None), tuple(dict.fromkeys(names))
 
 
-def _warn_of(names: Sequence[str], found: Sequence[Tensor | None]) -> None:
-    """Name the maxima that something went back through, and of which no switches are given."""
-    passed = [
-        name
-        for name, back in zip(names, found, strict=True)
-        if back is not None and bool(back.any())
-    ]
-    if passed:
-        named = ", ".join(dict.fromkeys(passed))
-        warnings.warn(
-            f"no switches are given of {named}: only those of max_pool2d are known", stacklevel=3
-        )
+def sentence_of(others: Sequence[str]) -> str:
+    """That of some maxima no switches are known."""
+    return f"no switches are given of {', '.join(others)}: only those of max_pool2d are known"
 
 
 @dataclass(frozen=True, eq=False)

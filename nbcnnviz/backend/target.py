@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from . import layers as known
+from ._arguments import is_whole
 from ._model import kind, probabilities
 from .layers import Layer
 
@@ -343,7 +344,7 @@ def _whole(value: Any) -> int | None:
     kind_of = getattr(getattr(value, "dtype", None), "kind", None)
     if kind_of in ("i", "u") and getattr(value, "ndim", 1) == 0:
         return int(value)
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    whole = is_whole(value)
     return int(value) if whole else None
 
 

@@ -16,7 +16,7 @@ from ..backend.attribution import METHODS, Attribution
 from ..backend.network import Network
 from ..backend.patches import TopPatches
 from ..backend.sanity import Curve, Sanity
-from ..backend.switches import Switches
+from ..backend.switches import Switches, sentence_of
 from ..backend.target import Target
 from ._codec import Array, pack
 
@@ -173,7 +173,7 @@ def map_blob(layer: str, channel: int, values: Tensor) -> bytes:
     return pack(meta, {"codes": codes.codes, "lo": codes.lo, "hi": codes.hi})
 
 
-def switches_blob(found: Sequence[Switches]) -> bytes:
+def switches_blob(found: Sequence[Switches], others: Sequence[str]) -> bytes:
     """The answer of lane "switches": where the maxima are that the target goes through."""
     layers = [each.layer for each in found]
     number = [torch.full((len(each.values),), i) for i, each in enumerate(found)]
@@ -182,7 +182,7 @@ def switches_blob(found: Sequence[Switches]) -> bytes:
     empty = torch.zeros(0, 2)
     y, x = torch.cat([empty, *points]).T
     return pack(
-        {"layers": layers},
+        {"layers": layers, "note": sentence_of(others) if others else ""},
         {
             "layer": torch.cat([torch.zeros(0, dtype=torch.long), *number]).int().numpy(),
             "y": y.contiguous().numpy(),

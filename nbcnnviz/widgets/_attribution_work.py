@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from ..backend._arguments import is_whole
 from ..backend._saliency_mask import SaliencyMask, saliency_mask
 from ..backend.attribution import METHODS, Attribution, Explainer
 from ..backend.network import Network
@@ -161,7 +162,7 @@ def a_unit(value: Any) -> tuple[Any, ...] | None:
     if len(parts) == 2 and isinstance(parts[1], list | tuple | np.ndarray):
         parts = [parts[0], *parts[1]]
     parts = parts if len(parts) > 1 else [*parts, "total"]
-    parts = [int(part) if _is_whole(part) else part for part in parts]
+    parts = [int(part) if is_whole(part) else part for part in parts]
     numbers = [part for part in parts if type(part) is int]
     words = [part for part in parts[1:] if isinstance(part, str) and part in REDUCTIONS]
     if (len(parts), len(numbers), len(words)) not in ((2, 1, 1), (3, 3, 0)):
@@ -199,10 +200,6 @@ def segment(made: Sequence[Made], method: str, share: float, reduce: str) -> Sal
     if one.found is None:
         raise ValueError(f"method={method!r}: there is no map; {one.error}")
     return saliency_mask(one.found, 1 - share, reduce=reduce)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def stopped(report: Callable[..., None], *args: Any) -> bool:

@@ -217,9 +217,16 @@ class NetworkWidget(anywidget.AnyWidget):
             RuntimeError: Stop was pressed in the widget.
         """
 
+        shown = -1
+
         def show(done: int, total: int) -> None:
-            bar = "█" * round(30 * done / max(total, 1))
-            print(f"\r{type(self).__name__} {bar:<30} {done} of {total}", end="", flush=True)
+            nonlocal shown
+            full = round(30 * done / max(total, 1))
+            # A notebook keeps every line that was printed.
+            if full != shown:
+                shown, said = full, f"{done} of {total}"
+                line = f"\r{type(self).__name__} {'█' * full:<30} {said:<{2 * len(str(total)) + 4}}"
+                print(line, end="", flush=True)
 
         try:
             return self._endpoint.compute(self._compute, show)

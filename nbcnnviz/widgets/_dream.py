@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backend._arguments import whole as whole_number
 from ..backend._dream_frames import DreamFrame
-from ..backend._dream_image import whole as whole_number
 from . import _dream_record as records
 from . import _dream_still
 from ._codec import pack

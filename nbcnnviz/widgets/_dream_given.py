@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..backend._dream_image import load, real, whole
+from ..backend._arguments import real, whole
+from ..backend._dream_image import load
 from ..backend.layers import Layer
 from ..backend.network import Network
 from ._dream_film import RGB
-from ._inputs import _name
+from ._inputs import image_name
 
 
 class Fixed:
@@ -37,17 +38,6 @@ def read_seed(seed: Any) -> int | None:
     return None if seed is None else whole("seed", seed, 0)
 
 
-def read_flag(name: str, value: Any) -> bool:
-    """True or False, and nothing that is merely like it.
-
-    Raises:
-        TypeError: it is neither.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}={value!r}: give True or False")
-    return value
-
-
 def prepared(net: Network, image: Any, size: Any, argument: str = "image") -> tuple[RGB, str]:
     """An image as the run sees it at its full size, and its name."""
     picture = net.picture(load(net, image, size, argument))
@@ -56,7 +46,7 @@ def prepared(net: Network, image: Any, size: Any, argument: str = "image") -> tu
 
 def name_of(image: Any, otherwise: str) -> str:
     """What to call an image."""
-    found = _name(image, 0)
+    found = image_name(image, 0)
     return otherwise if found == "image 0" else found
 
 

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import traitlets
 from PIL import Image
 
-from ..backend import doctor
 from ..backend._dream_frames import DreamFrame, Frames
-from ..backend.layers import Layer, default_layer, find
 from ..backend.network import Network
 from . import _dream_record as records
-from ._base import NetworkWidget
 from ._codec import pack
 from ._dream_film import RGB
 from ._dream_given import Fixed, read_seed
 from ._dream_run import Run, Settings
 from ._lanes import flag, lane, long_lane, whole
-from ._layers import _entry
+from ._layers import LayersWidget
 from ._worker import Job
 
 if TYPE_CHECKING:
@@ -36,7 +33,7 @@ _FILM_SHARE = 50
 """And so many times as long as it took to publish the last one."""
 
 
-class RunWidget(NetworkWidget):
+class RunWidget(LayersWidget):
     """A widget that does a run: what `DreamWidget` stands on.
 
     A subclass says which of its traits are settings (`_plan`, `_live`), and makes the backend's
@@ -54,13 +51,8 @@ class RunWidget(NetworkWidget):
     _has_before: ClassVar[bool] = True
     """A run begins with a picture worth looking at."""
 
-    _layers: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     _start = traitlets.Bytes().tag(sync=True)
     _film = traitlets.Bytes().tag(sync=True)
-
-    layers: list[Layer]
-    """All layers of the network, in call order."""
-    _stats: dict[str, doctor.LayerStats]
 
     seed = Fixed()
     """Of all that is random."""
@@ -114,28 +106,6 @@ class RunWidget(NetworkWidget):
         self._ready = True
         self._save()
         self.observe(self._changed, [*self._plan, *self._live])
-
-    # -- layers ---------------------------------------------------------------------------------
-
-    def _look(self, net: Network, x: torch.Tensor | None) -> None:
-        """Find the layers, with the doctor's figures for an input (1, C, H, W) if there is one."""
-        if x is None:
-            self.layers, self._stats = net.layers(), {}
-        else:
-            self.layers, self._stats = doctor.examine(net, x)
-
-    def _layer_list(self) -> list[dict[str, Any]]:
-        return [_entry(layer, self._stats.get(layer.name)) for layer in self.layers]
-
-    def _usable(self, name: Any, argument: str = "layer") -> Layer:
-        """The layer of this name, if it has maps."""
-        found = find(self.layers, name, argument)
-        if not found.spatial:
-            raise ValueError(
-                f"{argument}={found.name!r} has no maps: its output is {found.shape}. Choose a "
-                f"layer with height and width, for example {default_layer(self.layers).name!r}"
-            )
-        return found
 
     # -- settings -------------------------------------------------------------------------------
 

@@ -131,8 +131,8 @@ def offline(widget: Embedding) -> Iterator[Answer]:
             question = found.question
             asked = {"layer": question.layer, "method": question.method}
             yield "embed", asked, found.blob()
-    if widget._lapse:
-        yield "lapse", {}, widget._lapse
+    if widget._lapse_made is not None:
+        yield "lapse", {}, widget._lapse_made[1]
 
 
 def spread_layers(layers: list[Any], most: int = 6) -> list[str]:

@@ -21,7 +21,7 @@ from torch.utils.data import (
     default_collate,
 )
 
-from ..backend._embed_source import Source, image_of
+from ..backend._embed_source import Source, by_position, image_of
 
 Array = npt.NDArray[Any]
 _LABELS = ("label", "labels", "target", "targets", "y", "class")
@@ -185,6 +185,8 @@ class Given:
                 self.notes.append("The loader was read once; its images are kept in memory.")
         elif isinstance(images, Iterator | IterableDataset):
             images = list(images)
+        elif hasattr(images, "iloc"):
+            images = by_position(images)
         if _has_pairs(images):
             own, self.classes = _known_labels(images)
             images = images if isinstance(images, Labelled) else Labelled(images)

@@ -51,6 +51,8 @@ class EmbeddingRun(EmbeddingSettings):
     """Why there is none."""
     _alone = False
     """Whether images are to be read on the widget's own worker."""
+    _lapse_made: tuple[dict[str, Any], bytes] | None = None
+    """The question and the answer of the last time-lapse."""
     _told: Extraction | None = None
     """What the columns were made of."""
     _default_layer: str
@@ -233,9 +235,25 @@ class EmbeddingRun(EmbeddingSettings):
         if not found.complete:
             raise Cancelled
         of = (found.layers, method, found.maps, True)
-        saved = lapse_blob(*of, self._index)
-        self._publish(_lapse=saved if len(saved) <= _SMALL_ROOM else b"")
-        return found, lapse_blob(*of)
+        whole, saved = lapse_blob(*of), lapse_blob(*of, self._index)
+        self._lapse_made = _asked(layers, method, perplexity, iterations), whole
+        if len(saved) > _SMALL_ROOM:
+            # A view that reads this asks for it.
+            saved = pack({"question": self._lapse_made[0]}, {})
+        self._publish(_lapse=saved)
+        return found, whole
+
+    def _lapse_there(self, question: dict[str, Any]) -> bytes | None:
+        """The time-lapse that was made last, if it is this one and still true."""
+        made = self._lapse_made
+        there = made is not None and made[0] == question and not self._features.stale
+        return made[1] if made is not None and there else None
+
+
+def _asked(layers: Sequence[str], method: str, *numbers: float) -> dict[str, Any]:
+    """The question of lane "lapse"."""
+    tuning = dict(zip(("perplexity", "iterations"), numbers, strict=True))
+    return {"layers": list(layers), "method": method, **tuning}
 
 
 def _stopped(job: Job, found: Map | Callable[[], bytes] | None = None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import traitlets
@@ -50,17 +49,9 @@ class EmbeddingSettings(LayerWidget):
     selection: traitlets.TraitType[Any, Any] = traitlets.TraitType()
     """Indices of the points chosen, sorted, int64; set it to indices or to a mask."""
 
-    def __init__(
-        self, net: Network | None, layer: str, settings: Mapping[str, Any], **state: Any
-    ) -> None:
-        # LayerWidget's own asks for a network.
-        super(LayerWidget, self).__init__(
-            net, settings, layer=layer, _layers=self._layer_list(), **state
-        )
-
     # -- layers -------------------------------------------------------------------------------
 
-    def _look(self, net: Network | None) -> None:
+    def _find_layers(self, net: Network | None) -> None:
         """Which layers there are to choose from, and the doctor's marks for the first image."""
         self.layers, self._stats = [], {}
         if self._given.chooses == "given":
@@ -87,27 +78,27 @@ class EmbeddingSettings(LayerWidget):
         return len(net.labels) if net.labels else last[0] if len(last) == 1 else 0
 
     def _first_name(self, layer: Layer | str | None) -> str:
-        if layer is None:
-            return self._first_layer(self._net).name if self.layers else ""
-        return self._usable(layer).name
+        if layer is not None:
+            return self._valid_layer_name(layer)
+        return self._first_layer().name if self.layers else ""
 
-    def _first_layer(self, net: Network | None) -> Layer:
+    def _first_layer(self) -> Layer:
         return last_maps(self.layers) if self._given.chooses == "network" else self.layers[-1]
 
-    def _usable(self, name: Any) -> Layer:
+    def _usable(self, name: Any, argument: str = "layer") -> Layer:
         if not self.layers:
             raise ValueError(
-                f"layer={name!r}: there are none to choose from; give features={{layer: (N, D)}}, "
-                "or a network and images"
+                f"{argument}={name!r}: there are none to choose from; give a network and "
+                "images, or features={layer: (N, D)}"
             )
         if self._given.chooses == "network":
-            return find(self.layers, name)
+            return find(self.layers, name, argument)
         called = name_of(name)
         for layer in self.layers:
             if layer.name == called:
                 return layer
         known = ", ".join(repr(layer.name) for layer in self.layers)
-        raise ValueError(f"layer={called!r}: there are no features of it; choose from {known}")
+        raise ValueError(f"{argument}={called!r}: there are no features of it; choose from {known}")
 
     # -- settings -----------------------------------------------------------------------------
 
@@ -115,7 +106,7 @@ class EmbeddingSettings(LayerWidget):
     def _valid_layer(self, name: str) -> str:
         return self._valid_layer_name(name)
 
-    def _valid_layer_name(self, name: str) -> str:
+    def _valid_layer_name(self, name: Layer | str) -> str:
         """The name, "" where there is nothing to choose."""
         return self._usable(name).name if self.layers or name else ""
 

@@ -51,7 +51,7 @@ class Inputs:
                 f"image: the tensors have different sizes {sizes}: give tensors of one size, "
                 "or pictures, which the network's preprocessing brings to one size"
             )
-        called = [_name(each, index) for index, each in enumerate(images)]
+        called = [image_name(each, index) for index, each in enumerate(images)]
         result = cls(
             names=called if names is None else list(names),
             tensors=tensors,
@@ -102,7 +102,7 @@ def _check_names(names: Any, count: int) -> None:
         raise ValueError(f"names has {len(names)} entries for {count} images")
 
 
-def _name(image: Any, index: int) -> str:
+def image_name(image: Any, index: int) -> str:
     """What to call an image: its file's name without the folder, else its number."""
     if isinstance(image, (str, os.PathLike)):
         return PurePath(image).name

@@ -18,7 +18,7 @@ from ..backend.cam import last_maps
 from ..backend.maps import feature_maps
 from ..backend.network import Network
 from ..backend.patches import check_images, top_patches
-from ..backend.switches import pool_switches
+from ..backend.switches import find_switches
 from ..backend.target import SCORES, Target
 from . import _attribution_export, _attribution_still
 from . import _attribution_record as records
@@ -163,7 +163,7 @@ class Attribution(LayerWidget):
     def _x(self) -> torch.Tensor:
         return self._inputs.tensors[0]
 
-    def _first_layer(self, net: Network) -> Layer:
+    def _first_layer(self) -> Layer:
         return last_maps(self.layers)
 
     def _describe_network(self) -> dict[str, Any]:
@@ -336,7 +336,7 @@ class Attribution(LayerWidget):
     def _lane_switches(self, job: Job, /, index: Any, other: Any, layer: str, unit: Any) -> bytes:
         name = self._usable(layer).name
         aim = self._aim_at(index, other) if unit is None else unit_target(name, unit)
-        return records.switches_blob(pool_switches(self.net, self._x, aim))
+        return records.switches_blob(*find_switches(self.net, self._x, aim))
 
     @long_lane(method=one_of(*METHODS), **_AIM)
     def _lane_evidence(self, job: Job, /, method: str, **aim: Any) -> bytes:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..backend._arguments import plain, read_flag, real, whole
 from ..backend._dream_frames import DreamFrame, Frames
-from ..backend._dream_image import plain, real, whole
 from ..backend._dream_objective import dream_layer
 from ..backend.dream import deep_dream
 from ..backend.network import Network
 from . import _dream_record as records
-from ._dream_given import Fixed, prepared, read_flag, sum_of, weighted
+from ._dream_given import Fixed, prepared, sum_of, weighted
 from ._dream_run import Settings
 from ._dream_thumbs import ThumbsWidget
 from ._traits import Setting, check

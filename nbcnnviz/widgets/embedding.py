@@ -108,7 +108,7 @@ class Embedding(EmbeddingRun):
     ) -> None:
         net = None if net is None else Network.wrap(net)
         self._given = given = Given(images, labels, features, coordinates, names, net is not None)
-        self._look(net)
+        self._find_layers(net)
         self._columns = Columns(given, colours, net, self._classes(net))
         self._features, self._mapper = Features(net, given), Mapper()
         self._thumbnails = Thumbnails(net, given)
@@ -120,7 +120,7 @@ class Embedding(EmbeddingRun):
         method = method or ("pca" if coordinates is None else "given")
         near = min(30.0, self._most_perplexity())
         start = {"perplexity": near, "method": method, **settings}
-        super().__init__(net, first, start, selection=())
+        super().__init__(net, None, first, start, selection=())
         self._begin()
         self._save()
         self.observe(self._again, ["layer", "method", "perplexity", "iterations"])
@@ -176,8 +176,9 @@ class Embedding(EmbeddingRun):
     def refresh(self) -> None:
         """Read the images again, after more training; the map goes on from the present one."""
         self._features.forget()
+        self._lapse_made = None
         if self._given.chooses == "network":
-            self._look(self.net)
+            self._find_layers(self.net)
             self._publish(_layers=self._layer_list())
         self._wait(lambda job: self._compute(job, "present"))
 
@@ -233,7 +234,9 @@ class Embedding(EmbeddingRun):
         iterations=ITERATIONS,
     )
     def _lane_lapse(self, job: Job, /, layers: list[str], **how: Any) -> bytes:
-        return self._run_lapse(job, [self._usable(name).name for name in layers], **how)[1]
+        names = [self._usable(name).name for name in layers]
+        there = self._lapse_there({"layers": names, **how})
+        return self._run_lapse(job, names, **how)[1] if there is None else there
 
     @lane()
     def _lane_points(self, job: Job, /) -> bytes:
@@ -296,7 +299,7 @@ class Embedding(EmbeddingRun):
         self._thumbnails.close()
         self._given.release()
         self._features.close()
-        self._shown = self._told = None
+        self._shown = self._told = self._lapse_made = None
 
     def _show(self) -> still.Shown:
         column = self._columns.named(self.colour_by or self._columns.default())

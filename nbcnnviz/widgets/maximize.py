@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..backend._arguments import plain, real, whole
 from ..backend._dream_frames import DreamFrame, Frames
-from ..backend._dream_image import plain, real, whole
 from ..backend._dream_unit import class_index
 from ..backend.layers import default_layer
 from ..backend.maximization import maximize, picture_size

@@ -136,18 +136,18 @@ class Pooling(LayerWidget):
     def _x(self) -> Tensor:
         return self._inputs.tensors[0]
 
-    def _first_layer(self, net: Network) -> Layer:
+    def _first_layer(self) -> Layer:
         """The first that pools maps of more than one cell, if there is one."""
         real = [one.layer for one in self._pools.values() if max(one.shape[1:]) > 1]
         usable = [one for one in self.layers if one.name in {layer.name for layer in real}]
-        return usable[0] if usable else super()._first_layer(net)
+        return usable[0] if usable else super()._first_layer()
 
-    def _usable(self, name: Any) -> Layer:
+    def _usable(self, name: Any, argument: str = "layer") -> Layer:
         # The numbers that global pooling makes of maps are no maps themselves.
         known = name_of(name)
         if known in self._pools:
             return self._pools[known].layer
-        return super()._usable(known)
+        return super()._usable(known, argument)
 
     def _layer_list(self) -> list[dict[str, Any]]:
         pools = {name: own_parameters(own) for name, own in self._pools.items()}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..backend._arguments import plain, read_flag, real, whole
 from ..backend._dream_frames import DreamFrame
-from ..backend._dream_image import plain, real, whole
 from ..backend.network import Network
 from ..backend.style import StyleFrames, style_layers_for, style_transfer
 from . import _dream_record as records
 from . import _style_record
 from ._dream import DreamWidget
-from ._dream_given import Fixed, prepared, read_flag, weighted
+from ._dream_given import Fixed, prepared, weighted
 from ._dream_run import Settings
 from ._dream_work import MOST_STEPS
 from ._lanes import lane, long_lane, text

@@ -12,17 +12,14 @@ another one sees.
 
 from __future__ import annotations
 
-import base64
 import functools
-import io
 import json
 from typing import Any
 
 import hostile
-import numpy as np
-from PIL import Image
 from rows import Case
 from static_page import StaticPage, WidgetKernel
+from view import View
 from watch import Watch
 
 import nbcnnviz as nv
@@ -133,7 +130,7 @@ class FakeKernel:
         return sum(each["lane"] == lane for each in self.asked)
 
 
-class AttributionPage:
+class AttributionPage(View):
     """One Attribution on a page, painted and idle (or `state`)."""
 
     def __init__(
@@ -154,11 +151,6 @@ class AttributionPage:
             if not page.errors:
                 self.fresh()
 
-    def wait(self, state: str) -> None:
-        self.page.until(
-            lambda: self.root.get_attribute("data-state") == state, f"the widget is {state}"
-        )
-
     def fresh(self) -> None:
         """Wait until every map answers the question."""
         stale = self.root.locator(".at-tile[data-stale]")
@@ -170,23 +162,10 @@ class AttributionPage:
     def tile(self, method: str) -> Any:
         return self.tiles.filter(has=self.page.page.locator(f"[data-method='{method}']"))
 
-    def button(self, name: str) -> Any:
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def choose(self, label: str, value: str) -> None:
-        self.root.get_by_role("combobox", name=label, exact=True).select_option(value)
-
-    def slide(self, label: str, value: float) -> None:
-        self.root.get_by_role("slider", name=label).fill(str(value))
-
     def explain(self, label: str, typed: str) -> None:
         field = self.root.get_by_role("combobox", name=label, exact=True)
         field.fill(typed)
         field.press("Enter")
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.page.keyboard.press(key)
 
     def point(
         self, x: float, y: float, canvas: Any = None, size: tuple[int, int] = (SIZE, SIZE)
@@ -211,22 +190,6 @@ class AttributionPage:
     def values(self) -> list[str]:
         """What every map says where the cursor is."""
         return self.root.locator("[data-role=value]").all_inner_texts()
-
-    def until_asked(self, lane: str, **args: Any) -> dict[str, Any]:
-        """Wait for a question of this lane with these arguments; the question."""
-
-        def found() -> list[dict[str, Any]]:
-            asked = [each for each in self.kernel.asked if each["lane"] == lane]
-            return [each for each in asked if args.items() <= each.items()]
-
-        self.page.until(found, f"{lane} is asked with {args}")
-        return found()[-1]
-
-    def pixels(self, canvas: Any) -> np.ndarray:
-        """All that a canvas holds, (height, width, 3)."""
-        data = canvas.evaluate("canvas => canvas.toDataURL()")
-        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
-            return np.asarray(image.convert("RGB")).astype(int)
 
 
 class AttributionCase(Case):

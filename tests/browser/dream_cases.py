@@ -7,6 +7,7 @@ from typing import Any
 import hostile
 from dream_page import DreamPage
 from rows import Case
+from view import View
 from watch import Watch
 
 import nbcnnviz as nv
@@ -15,10 +16,7 @@ import nbcnnviz as nv
 class DreamView(DreamPage):
     """As the shared tests want it: `wait` waits for the state of the view, not of the run."""
 
-    def wait(self, run: str) -> None:
-        self.page.until(
-            lambda: self.root.get_attribute("data-state") == run, f"the widget is {run}"
-        )
+    wait = View.wait
 
 
 class DreamCase(Case):

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 from static_page import StaticPage
+from view import View
 
 from nbcnnviz.widgets._codec import pack
 
@@ -298,7 +299,7 @@ class FakeKernel:
         return sum(each["lane"] == lane for each in self.asked)
 
 
-class DreamPage:
+class DreamPage(View):
     """One of the three on a page."""
 
     def __init__(self, page: Any, kernel: Any = None, stem: str = "", index: int = 0) -> None:
@@ -314,16 +315,6 @@ class DreamPage:
         self.wipe = self.root.get_by_role("slider", name="before / after")
         self.stage.wait_for()
         self.page.until(lambda: self.run() is not None, "the run is known")
-
-    def button(self, name: str) -> Any:
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def slide(self, label: str, value: float) -> None:
-        self.root.get_by_role("slider", name=label, exact=True).fill(str(value))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.page.keyboard.press(key)
 
     def run(self) -> str | None:
         return self.root.get_attribute("data-run")
@@ -370,22 +361,6 @@ class DreamPage:
                 }""",
                 [name, base64.b64encode(blob).decode()],
             )
-
-    def until_asked(self, lane: str, **args: Any) -> dict[str, Any]:
-        """Wait for a question of this lane with these arguments; the question."""
-
-        def found() -> list[dict[str, Any]]:
-            asked = [each for each in self.kernel.asked if each["lane"] == lane]
-            return [each for each in asked if args.items() <= each.items()]
-
-        self.page.until(found, f"{lane} is asked with {args}")
-        return found()[-1]
-
-    def pixels(self, canvas: Any = None) -> np.ndarray:
-        """All that a canvas holds, (height, width, 3)."""
-        data = (canvas or self.stage).evaluate("canvas => canvas.toDataURL()")
-        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
-            return np.asarray(image.convert("RGB")).astype(int)
 
     def shown(self, canvas: Any = None) -> float:
         """Which step's disc is on the stage."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 import json
 from typing import Any
 
@@ -25,6 +24,7 @@ from PIL import Image
 from rows import Case
 from sklearn.datasets import load_digits
 from static_page import StaticPage, WidgetKernel
+from view import View
 from watch import Watch
 
 import nbcnnviz as nv
@@ -244,8 +244,10 @@ class FakeKernel:
         return sum(each["lane"] == lane for each in self.asked)
 
 
-class EmbeddingPage:
+class EmbeddingPage(View):
     """One Embedding on a page, painted and idle (or `state`)."""
+
+    mode = "RGBA"
 
     def __init__(
         self, page: Any, kernel: Any = None, state: str | None = "idle", index: int = 0
@@ -267,11 +269,6 @@ class EmbeddingPage:
             self.wait(state)
             page.painted(self.stage)
 
-    def wait(self, state: str) -> None:
-        self.page.until(
-            lambda: self.root.get_attribute("data-state") == state, f"the widget is {state}"
-        )
-
     def data(self, name: str) -> str | None:
         return self.root.get_attribute(f"data-{name}")
 
@@ -280,19 +277,6 @@ class EmbeddingPage:
             self.page.until(
                 lambda name=name, value=value: self.data(name) == str(value), f"{name} is {value}"
             )
-
-    def button(self, name: str) -> Any:
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def choose(self, label: str, value: str) -> None:
-        self.root.get_by_role("combobox", name=label, exact=True).select_option(value)
-
-    def slide(self, label: str, value: float) -> None:
-        self.root.get_by_role("slider", name=label, exact=True).fill(str(value))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.page.keyboard.press(key)
 
     def map(self) -> np.ndarray:
         """(N, 2): the trait `_map` as the page has it."""
@@ -358,16 +342,6 @@ class EmbeddingPage:
         assert text is not None
         return np.array(json.loads(text))
 
-    def until_asked(self, lane: str, **args: Any) -> dict[str, Any]:
-        """Wait for a question of this lane with these arguments; the question."""
-
-        def found() -> list[dict[str, Any]]:
-            asked = [each for each in self.kernel.asked if each["lane"] == lane]
-            return [each for each in asked if all(each.get(name) == args[name] for name in args)]
-
-        self.page.until(found, f"{lane} is asked with {args}")
-        return found()[-1]
-
     def send(self, lane: str, blob: bytes | None, status: str = "partial", seq: int = 1) -> None:
         """The kernel tells all views something of its own work."""
         content = {
@@ -383,16 +357,6 @@ class EmbeddingPage:
         }
         text = None if blob is None else base64.b64encode(blob).decode()
         self.page.page.evaluate(_SEND, [content, text])
-
-    def set_blob(self, name: str, blob: bytes) -> None:
-        """Set a trait of bytes as if the kernel had."""
-        self.page.page.evaluate(_SET, [name, base64.b64encode(blob).decode()])
-
-    def pixels(self, canvas: Any = None) -> np.ndarray:
-        """All that a canvas holds, (height, width, 4)."""
-        data = (canvas or self.stage).evaluate("canvas => canvas.toDataURL()")
-        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
-            return np.asarray(image.convert("RGBA")).astype(int)
 
     def living(self) -> int:
         """WebGL contexts that are alive; the page was opened with COUNT_CONTEXTS."""

@@ -9,13 +9,11 @@ kernel.masks[-1]                            # what came over the wire, (48, 64) 
 
 from __future__ import annotations
 
-import base64
-import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from static_page import StaticPage
+from view import View
 
 from nbcnnviz.widgets._codec import pack, unpack
 
@@ -146,7 +144,7 @@ class FakeKernel:
         return pack(meta, {})
 
 
-class OcclusionPage:
+class OcclusionPage(View):
     """One Occlusion on a page, painted and idle (or `state`)."""
 
     def __init__(
@@ -167,26 +165,8 @@ class OcclusionPage:
         if state is not None:
             self.wait(state)
 
-    def wait(self, state: str) -> None:
-        self.page.until(
-            lambda: self.root.get_attribute("data-state") == state, f"the widget is {state}"
-        )
-
-    def button(self, name: str) -> Any:
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def choose(self, label: str, value: str) -> None:
-        self.root.get_by_role("combobox", name=label, exact=True).select_option(value)
-
-    def slide(self, label: str, value: int) -> None:
-        self.root.get_by_role("slider", name=label).fill(str(value))
-
     def tool(self, name: str) -> None:
         self.root.get_by_role("radio", name=name).check(force=True)
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.page.keyboard.press(key)
 
     def scores(self) -> dict[int, str]:
         """Of each class in the list: its text."""
@@ -222,12 +202,6 @@ class OcclusionPage:
 
     # -- what is painted ---------------------------------------------------------------------------
 
-    def pixels(self, canvas: Any = None) -> np.ndarray:
-        """All that a canvas holds, (height, width, 3)."""
-        data = (canvas or self.stage).evaluate("canvas => canvas.toDataURL()")
-        with Image.open(io.BytesIO(base64.b64decode(data.partition(",")[2]))) as image:
-            return np.asarray(image.convert("RGB")).astype(int)
-
     def canvas(self, canvas: Any = None) -> np.ndarray:
         """A canvas at the middle of each pixel of the picture, (48, 64, 3)."""
         pixels = self.pixels(canvas)
@@ -245,16 +219,6 @@ class OcclusionPage:
             return bool(off[inner].max(initial=0) <= 2 and off[outer].max(initial=0) <= 12)
 
         self.page.until(there, "the stage shows what is painted")
-
-    def give(self, name: str, blob: bytes) -> None:
-        """Set a trait of bytes as if the kernel had."""
-        self.page.page.evaluate(
-            """([name, text]) => {
-              const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-              window.running.model.set(name, new DataView(bytes.buffer));
-            }""",
-            [name, base64.b64encode(blob).decode()],
-        )
 
 
 def picture() -> np.ndarray:

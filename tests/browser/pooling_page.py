@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from rows import Case
 from torch import nn
+from view import View
 from watch import Watch
 
 import nbcnnviz as nv
@@ -59,7 +60,7 @@ def rigid() -> tuple[nv.Network, torch.Tensor]:
     return nv.Network(model), image
 
 
-class PoolingPage:
+class PoolingPage(View):
     """One Pooling on a page, painted and idle (or `state`)."""
 
     def __init__(self, page: Watch, state: str = "idle", index: int = 0) -> None:
@@ -75,11 +76,6 @@ class PoolingPage:
         self.problem = self.root.locator(".po-problem").locator("visible=true")
 
     # -- what it says -----------------------------------------------------------------------------
-
-    def wait(self, state: str) -> None:
-        self.page.until(
-            lambda: self.root.get_attribute("data-state") == state, f"the widget is {state}"
-        )
 
     def fact(self, name: str) -> str:
         """shapes, arithmetic, numbers or edges."""
@@ -106,22 +102,6 @@ class PoolingPage:
         return {int(row.get_attribute("data-class") or -1): row.inner_text() for row in rows}
 
     # -- what one does ----------------------------------------------------------------------------
-
-    def button(self, name: str) -> Any:
-        return self.root.get_by_role("button", name=name, exact=True)
-
-    def choose(self, label: str, value: str) -> None:
-        self.root.get_by_role("combobox", name=label, exact=True).select_option(value)
-
-    def slider(self, label: str) -> Any:
-        return self.root.get_by_role("slider", name=label, exact=True)
-
-    def slide(self, label: str, value: int) -> None:
-        self.slider(label).fill(str(value))
-
-    def press(self, *keys: str) -> None:
-        for key in keys:
-            self.page.page.keyboard.press(key)
 
     # -- the maps on the canvas -------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from access import AXE, check
 from attribution_page import METHODS, SIZE, AttributionPage, FakeKernel, the_widget
-from test_feature_maps_access import AXE, check
 from torch import nn
 
 import nbcnnviz as nv

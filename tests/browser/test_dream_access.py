@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from access import AXE, check, tab_through
 from dream_page import STEPS, DreamPage, FakeKernel
-from test_feature_maps_access import AXE, check
 
 STEMS = ("deep_dream", "style_transfer", "maximize")
 
@@ -154,20 +154,5 @@ def test_the_keyboard_is_never_trapped(static_page, stem):
     kernel.state, kernel.step, kernel.film = "done", STEPS, list(range(4, STEPS, 4))
     view = DreamPage(kernel.open(static_page), kernel)
     page = view.page.page
-    page.evaluate(
-        """() => {
-          for (const where of ["prepend", "append"]) {
-            const button = document.createElement("button");
-            button.textContent = button.id = where;
-            document.body[where](button);
-          }
-        }"""
-    )
-    for first, key, last in (("prepend", "Tab", "append"), ("append", "Shift+Tab", "prepend")):
-        page.locator(f"#{first}").focus()
-        passed = []
-        while page.evaluate("() => document.activeElement.id") != last:
-            assert len(passed) < 45, passed
-            view.press(key)
-            passed.append(page.evaluate("() => document.activeElement.outerHTML.slice(0, 80)"))
-        assert len(passed) > 12
+    passed = tab_through(page, 45)
+    assert len(passed) > 12

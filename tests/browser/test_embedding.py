@@ -290,10 +290,10 @@ def test_python_lights_points(view):
     chosen = list(range(0, COUNT, 7))
     before = view.pixels()
     bits = np.packbits(np.isin(np.arange(COUNT), chosen), bitorder="little")
-    view.set_blob("_selection", pack({"origin": "", "count": len(chosen)}, {"bits": bits}))
+    view.give("_selection", pack({"origin": "", "count": len(chosen)}, {"bits": bits}))
     view.until_data(selected=len(chosen))
     view.page.until(lambda: ink(view.pixels()) < ink(before) * 0.8, "the others are dim")
-    view.set_blob("_selection", pack({"origin": "", "count": 0}, {"bits": bits[:0]}))
+    view.give("_selection", pack({"origin": "", "count": 0}, {"bits": bits[:0]}))
     view.until_data(selected=0)
 
 
@@ -354,6 +354,37 @@ def test_the_legend_hides_isolates_and_selects(view, kernel):
     view.legend.get_by_role("button", name="select 8").click()
     view.until_data(selected=labels.count(8))
     assert selected(view) == {i for i, label in enumerate(labels) if label == 8}
+
+
+def test_what_is_hidden_stays_hidden_after_an_epoch(view):
+    view.legend.locator("button[data-value='3']").click()
+    hidden = view.legend.locator("[aria-pressed=false]")
+    assert hidden.count() == 1
+    view.give("_points", made_up_points(COUNT, 10))
+    view.page.until(lambda: hidden.count() == 0, "other values are all shown")
+    first = view.legend.locator("button[data-value='class 2']")
+    first.click()
+    view.give("_points", made_up_points(COUNT, 10, unread=1))
+    view.page.page.wait_for_timeout(200)
+    assert hidden.count() == 1 and first.get_attribute("aria-pressed") == "false"
+
+
+def test_of_many_values_the_most_frequent_are_listed(static_page):
+    codes = np.concatenate([np.arange(100), np.full(40, 93), np.full(30, 7)]).astype(np.uint16)
+    column = {
+        "key": "label",
+        "title": "label",
+        "kind": "category",
+        "values": [f"class {k}" for k in range(100)],
+    }
+    blob = pack({**unpack(made_up_points(len(codes)))[0], "columns": [column]}, {"c_0": codes})
+    xy = np.random.default_rng(0).random((len(codes), 2))
+    traits = plain_traits(_points=blob, _map=made_up(xy, method="given"))
+    view = EmbeddingPage(static_page.scripted("embedding", traits))
+    listed = view.legend.locator("[data-value]")
+    words = listed.evaluate_all("all => all.map((row) => row.dataset.value)")
+    assert words[:3] == ["class 93", "class 7", "class 0"] and len(words) == 60
+    assert "40 more values" in view.root.inner_text()
 
 
 def test_colours_by_any_column(view):
@@ -613,7 +644,7 @@ def test_a_view_of_a_sample_asks_for_all_of_them(static_page):
     assert set(indices_of(arrays["bits"], 120_000).tolist()) == wanted
     view.until_data(selected=len(wanted))
     # A sample that comes by the traits says only that there is something new.
-    view.set_blob("_points", made_up_points(120_000, 4, index=index))
+    view.give("_points", made_up_points(120_000, 4, index=index))
     view.page.until(lambda: [lane for lane, _ in asked].count("points") == 2)
     assert view.data("points") == "120000" and view.data("selected") == str(len(wanted))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from access import AXE, check, tab_through, tab_to
 from embedding_page import COUNT, EmbeddingPage, FakeKernel, digit_pictures, made_up
-from test_feature_maps_access import AXE, check
 
 from nbcnnviz.widgets._embedding_record import lapse_blob
 
@@ -89,15 +89,6 @@ def test_axe_and_contrast(static_page, width, scheme):
         assert page.page.evaluate("() => document.documentElement.scrollWidth") <= width, state
 
 
-def tab_to(view: EmbeddingPage, locator, key: str = "Tab") -> None:
-    for _ in range(80):
-        if locator.evaluate("el => el === document.activeElement"):
-            assert locator.evaluate("el => getComputedStyle(el).outlineStyle") != "none"
-            return
-        view.press(key)
-    raise AssertionError(f"{locator} is out of reach")
-
-
 def test_all_of_it_by_keyboard(static_page):
     kernel = FakeKernel()
     view = EmbeddingPage(kernel.open(static_page), kernel)
@@ -175,23 +166,8 @@ def test_the_keyboard_is_never_trapped(static_page):
     kernel = FakeKernel()
     view = EmbeddingPage(kernel.open(static_page), kernel)
     page = view.page.page
-    page.evaluate(
-        """() => {
-          for (const where of ["prepend", "append"]) {
-            const button = document.createElement("button");
-            button.textContent = button.id = where;
-            document.body[where](button);
-          }
-        }"""
-    )
-    for first, key, last in (("prepend", "Tab", "append"), ("append", "Shift+Tab", "prepend")):
-        page.locator(f"#{first}").focus()
-        passed = []
-        while page.evaluate("() => document.activeElement.id") != last:
-            assert len(passed) < 80, passed
-            view.press(key)
-            passed.append(page.evaluate("() => document.activeElement.outerHTML.slice(0, 80)"))
-        assert len(passed) > 30
+    passed = tab_through(page, 80)
+    assert len(passed) > 30
 
 
 def test_less_motion(static_page):

@@ -2,51 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import axe_playwright_python
 import pytest
+from access import AXE, CONTRAST, check, tab_through
 from maps_page import MapsPage, noise, small_widget
-
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text("utf-8")
-
-# Contrast of all text that is seen, opacity included; where colours are mixed, axe is in doubt.
-CONTRAST = """(root) => {
-  const canvas = new OffscreenCanvas(1, 1);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  const bytes = (colours, opacity = 1) => {
-    ["#fff", ...colours].forEach((colour, i) => {
-      context.globalAlpha = i === colours.length ? opacity : 1;
-      context.fillStyle = colour;
-      context.fillRect(0, 0, 1, 1);
-    });
-    return [...context.getImageData(0, 0, 1, 1).data];
-  };
-  const luminance = ([r, g, b]) => {
-    const part = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-  };
-  const found = [];
-  for (const el of root.querySelectorAll("*")) {
-    const own = [...el.childNodes].filter((n) => n.nodeType === 3 && n.textContent.trim());
-    const texts = el.matches("input[type=text], select") ? [el.value] : own.map((n) => n.data);
-    const box = el.getBoundingClientRect();
-    const seen = el.checkVisibility({ visibilityProperty: true, opacityProperty: true });
-    if (!texts.length || !seen || box.width < 2 || box.height < 2 || el.disabled) continue;
-    const grounds = [];
-    let opacity = 1;
-    for (let at = el; at; at = at.parentElement) {
-      const style = getComputedStyle(at);
-      grounds.unshift(style.backgroundColor);
-      opacity *= Number(style.opacity);
-    }
-    const ground = bytes(grounds);
-    const text = bytes([...grounds, getComputedStyle(el).color], opacity);
-    const [a, b] = [luminance(ground), luminance(text)].sort((x, y) => y - x);
-    found.push([Math.round(((a + 0.05) / (b + 0.05)) * 100) / 100, texts.join(" ").slice(0, 40)]);
-  }
-  return found.sort((x, y) => x[0] - y[0]);
-}"""
 
 
 def broken(model):
@@ -123,22 +81,6 @@ def test_axe_and_contrast(view, part):
         view.page.page.emulate_media(color_scheme=scheme)
         view.page.until(lambda s=scheme: view.root.get_attribute("data-theme") == s)
         check(view)
-
-
-def check(view):
-    """No serious finding, no faint text."""
-    result = view.root.evaluate("root => axe.run(root, { resultTypes: ['violations'] })")
-    serious = [
-        f"{found['id']}: {found['help']}: {node['html']}"
-        for found in result["violations"]
-        if found["impact"] in ("serious", "critical")
-        for node in found["nodes"]
-    ]
-    assert not serious, "\n".join(serious)
-    assert result["passes"], "axe looked at nothing"
-    contrasts = view.root.evaluate(CONTRAST)
-    assert len(contrasts) > 15, "the texts were not found"
-    assert [each for each in contrasts if each[0] < 4.5] == []
 
 
 def test_axe_and_contrast_would_be_noticed(view):
@@ -239,23 +181,8 @@ def test_six_tasks_by_keyboard(keyboard):
 def test_the_keyboard_is_never_trapped(keyboard):
     """Tab goes through the widget and out of it; what is passed is named."""
     page = keyboard.page
-    page.evaluate(
-        """() => {
-          for (const where of ["prepend", "append"]) {
-            const button = document.createElement("button");
-            button.textContent = button.id = where;
-            document.body[where](button);
-          }
-        }"""
-    )
-    for first, key, last in (("prepend", "Tab", "append"), ("append", "Shift+Tab", "prepend")):
-        page.locator(f"#{first}").focus()
-        seen = []
-        while page.evaluate("() => document.activeElement.id") != last:
-            assert len(seen) < 40, seen
-            keyboard.press(key)
-            seen.append(page.evaluate("() => document.activeElement.outerHTML.slice(0, 60)"))
-        assert len(seen) > 10
+    seen = tab_through(page, 40)
+    assert len(seen) > 10
     # One stop for all maps and one for all images, however many there are.
     assert len(seen) < 20
 

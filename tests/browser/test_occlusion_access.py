@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from access import AXE, check, tab_through
 from occlusion_page import ESPRESSO, FakeKernel, OcclusionPage
-from test_feature_maps_access import AXE, check
 
 
 def at_rest(view: OcclusionPage) -> None:
@@ -78,25 +78,10 @@ def test_the_keyboard_is_never_trapped(static_page):
     kernel.swept = True
     view = OcclusionPage(kernel.open(static_page), kernel)
     page = view.page.page
-    page.evaluate(
-        """() => {
-          for (const where of ["prepend", "append"]) {
-            const button = document.createElement("button");
-            button.textContent = button.id = where;
-            document.body[where](button);
-          }
-        }"""
-    )
-    for first, key, last in (("prepend", "Tab", "append"), ("append", "Shift+Tab", "prepend")):
-        page.locator(f"#{first}").focus()
-        passed = []
-        while page.evaluate("() => document.activeElement.id") != last:
-            assert len(passed) < 60, passed
-            view.press(key)
-            passed.append(page.evaluate("() => document.activeElement.outerHTML.slice(0, 80)"))
-        assert len(passed) > 20
-        # One stop for all tools.
-        assert sum('type="radio"' in html for html in passed) == 1
+    passed = tab_through(page, 60)
+    assert len(passed) > 20
+    # One stop for all tools.
+    assert sum('type="radio"' in html for html in passed) == 1
     view.stage.focus()
     for element in (view.stage, view.map, view.root.locator(".oc-row").first):
         element.focus()

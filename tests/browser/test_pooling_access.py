@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from access import AXE, check, tab_through, tab_to
 from pooling_page import PoolingPage, rigid
-from test_feature_maps_access import AXE, check
 
 import nbcnnviz as nv
 
@@ -73,15 +73,6 @@ def test_refusals_can_be_read(static_page):
     assert view.page.page.evaluate("() => document.documentElement.scrollWidth") <= 480
 
 
-def tab_to(view: PoolingPage, locator, key: str = "Tab") -> None:
-    for _ in range(40):
-        if locator.evaluate("el => el === document.activeElement"):
-            assert locator.evaluate("el => getComputedStyle(el).outlineStyle") != "none"
-            return
-        view.press(key)
-    raise AssertionError(f"{locator} is out of reach")
-
-
 def test_all_of_it_by_keyboard(static_page):
     view = PoolingPage(static_page.live(digits()))
     page = view.page
@@ -143,23 +134,8 @@ def test_all_of_it_by_keyboard(static_page):
 def test_the_keyboard_is_never_trapped(static_page):
     view = PoolingPage(static_page.live(digits()))
     page = view.page.page
-    page.evaluate(
-        """() => {
-          for (const where of ["prepend", "append"]) {
-            const button = document.createElement("button");
-            button.textContent = button.id = where;
-            document.body[where](button);
-          }
-        }"""
-    )
-    for first, key, last in (("prepend", "Tab", "append"), ("append", "Shift+Tab", "prepend")):
-        page.locator(f"#{first}").focus()
-        passed = []
-        while page.evaluate("() => document.activeElement.id") != last:
-            assert len(passed) < 40, passed
-            view.press(key)
-            passed.append(page.evaluate("() => document.activeElement.outerHTML.slice(0, 80)"))
-        assert len(passed) > 15
+    passed = tab_through(page, 40)
+    assert len(passed) > 15
 
 
 def test_less_motion(static_page):

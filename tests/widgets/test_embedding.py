@@ -12,6 +12,7 @@ import weakref
 
 import hostile
 import numpy as np
+import pandas
 import pytest
 import torch
 from hypothesis import given
@@ -32,6 +33,7 @@ from torch.utils.data import (
 import nbcnnviz as nv
 from nbcnnviz.backend._embed_lapse import aligned
 from nbcnnviz.widgets import _embedding_record as records
+from nbcnnviz.widgets import _embedding_run
 from nbcnnviz.widgets._codec import unpack
 from nbcnnviz.widgets._embedding_columns import NONE
 from nbcnnviz.widgets._embedding_thumbs import drawn
@@ -305,6 +307,8 @@ def test_what_is_not_so_is_not_said(net, pictures):
     widget = nv.Embedding(None, features=np.random.default_rng(0).normal(size=(20, 4)))
     assert widget.coordinates.shape == (20, 2)
     assert not any("was chosen" in note for note in widget._shown.notes)
+    series = pandas.Series(list(pictures), index=range(40, 0, -1))
+    assert np.array_equal(nv.Embedding(net, series).features, nv.Embedding(net, pictures).features)
     with pytest.raises(ValueError, match="colour_by"):
         nv.Embedding(net, pictures, colour_by="correct")
     table = nv.Embedding(None, coordinates=np.eye(3, 2), colours={"selected": [5, 6, 7]})
@@ -617,6 +621,21 @@ def test_a_time_lapse_at_once_does_not_take_the_maps_place(digits):
     widget.time_lapse(["conv2", "gap"])
     assert widget._map and widget._lapse
     widget.close()
+
+
+def test_a_large_time_lapse_is_asked_for(view_of, monkeypatch, tmp_path):
+    monkeypatch.setattr(_embedding_run, "_SMALL_ROOM", 1000)
+    features = {name: np.random.default_rng(k).normal(size=(400, 3)) for k, name in enumerate("ab")}
+    widget = nv.Embedding(None, features=features)
+    found = widget.time_lapse(["a", "b"])
+    meta, arrays = unpack(widget._lapse)
+    assert not arrays
+    (reply, meta, arrays), _ = ask(view_of(widget), "lapse", **meta["question"])
+    assert reply["status"] == "ok" and meta["layers"] == ["a", "b"]
+    seen = records.decoded(arrays["xy"], arrays["range"])
+    np.testing.assert_allclose(seen, np.stack(found.maps), atol=1e-3)
+    kept = {lane: blob for lane, _, blob in widget._export_replies()}
+    assert unpack(kept["lapse"])[1]["xy"].shape == (2, 400, 2)
 
 
 def test_time_lapse_flows(widget, view):

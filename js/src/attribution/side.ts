@@ -179,6 +179,8 @@ function createUnit(session: Session): HTMLElement {
       dot.style.background = DOTS[i % DOTS.length] as string;
       return span("", dot, `${at.filter((each) => each === i).length} in ${name} `);
     });
-    fill(legend, ...(parts.length ? parts : ["There is no max pooling on the way."]));
+    const note = String(switches.meta.note ?? "");
+    const none = note || "There is no max pooling on the way.";
+    fill(legend, ...(parts.length ? [...parts, note] : [none]));
   }
 }

@@ -54,7 +54,7 @@ export function createFeed(session: Session) {
     takePoints();
     takeMap();
     takeSelection();
-    takeLapse();
+    if (!session.points.sample) takeLapse();
   }
 
   // -- traits and answers -----------------------------------------------------------------------
@@ -76,6 +76,7 @@ export function createFeed(session: Session) {
     if (blob.meta.map) adopt(readMap(blob, blob.meta.map));
     else if (early) adopt(early);
     early = null;
+    takeLapse();
   }
 
   function takeMap(): void {
@@ -127,7 +128,10 @@ export function createFeed(session: Session) {
 
   function takeLapse(): void {
     const blob = shell.packed("_lapse", (blob) => blob);
-    if (blob) adoptLapse(blob);
+    if (!blob) return;
+    // One that is too large for a saved notebook is asked for.
+    if (blob.arrays.xy) adoptLapse(blob);
+    else if (!channel.state.offline) channel.ask("lapse", blob.meta.question);
   }
 
   function adoptLapse(blob: Packed): void {

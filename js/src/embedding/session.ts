@@ -73,7 +73,8 @@ export function createSession(shell: Shell) {
   let now: Uint8Array | null = null;
   const self = {
     shell,
-    layers: flat(layerChoice(shell)),
+    /** Every layer has features, also one without maps. */
+    layers: { ...layerChoice(shell), usable: () => true } as LayerChoice,
     method: shell.trait<Method>("method"),
     perplexity: shell.trait<number>("perplexity"),
     iterations: shell.trait<number>("iterations"),
@@ -306,17 +307,4 @@ export function lassoed({ places, points, visible }: Session, polygon: Polygon):
   const found: number[] = [];
   for (let i = 0; i < flags.length; i++) if (flags[i] && visible(i)) found.push(i);
   return found;
-}
-
-/** Every layer has features, also one without maps: for the ribbon each is of 1 x 1. */
-function flat(choice: LayerChoice): LayerChoice {
-  return {
-    ...choice,
-    layers: () =>
-      choice
-        .layers()
-        .map((row) =>
-          row.shape.length === 3 ? row : { ...row, shape: [row.shape[0] ?? 1, 1, 1] },
-        ),
-  };
 }

@@ -64,6 +64,7 @@ export function createSession(shell: Shell) {
     layer: choice.current,
     channel: shell.trait<number>("channel"),
     rows: () => choice.layers().map(asRow),
+    choice,
     onLayers: choice.onLayers,
     view: "one channel" as View,
     maps: null as LayerMaps | null,

@@ -31,8 +31,8 @@ function build(shell: Shell): void {
     vector,
   };
   const stage = createStage(session, walk, parts);
-  const { layer: current, rows: layers, onLayers } = session;
-  const inOrder = { shell, current, layers, onLayers };
+  const { rows: layers } = session;
+  const inOrder = { ...session.choice, layers };
   // In the picker those that pool come first.
   const sorted = () => [...layers()].sort((a, b) => Number(!a.pool) - Number(!b.pool));
   shell.head.append(createRibbon(inOrder).element);

@@ -28,6 +28,8 @@ export interface LayerChoice {
   current: Trait<string>;
   /** Hear that there are other layers, or other marks on them. */
   onLayers(fn: () => void): void;
+  /** Whether a layer can be chosen. */
+  usable(row: LayerRow): boolean;
 }
 
 /** The choice among the layers of the trait `_layers`, kept in the trait `layer`. */
@@ -38,6 +40,7 @@ export function layerChoice(shell: Shell): LayerChoice {
     layers: () => rows.get() ?? [],
     current: shell.trait("layer"),
     onLayers: (fn) => rows.on(fn),
+    usable: spatial,
   };
 }
 
@@ -46,7 +49,7 @@ export function chosen({ layers, current }: LayerChoice): LayerRow | null {
   return layers().find((row) => row.name === current.get()) ?? null;
 }
 
-/** Only layers with maps can be shown. */
+/** It has maps. */
 export function spatial(row: LayerRow): boolean {
   return row.shape.length === 3;
 }

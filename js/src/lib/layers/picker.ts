@@ -11,7 +11,6 @@ import {
   type LayerChoice,
   type LayerRow,
   marks,
-  spatial,
 } from "./layer.ts";
 import { createLegend, swatch } from "./legend.ts";
 
@@ -57,7 +56,7 @@ export function createPicker(choice: LayerChoice) {
   const popup = h("div", { class: "nbc-popup", hidden: true }, listbox, foot);
   const chevron = h("span", { class: "nbc-chevron", "aria-hidden": "true" });
   const element = box("nbc-picker", input, chevron, popup);
-  const { shell, layers, current } = choice;
+  const { shell, layers, current, usable } = choice;
   const { signal } = shell;
   current.on(show);
   choice.onLayers(show);
@@ -116,7 +115,7 @@ export function createPicker(choice: LayerChoice) {
     // What was typed means the best match, which need not be the layer that is shown.
     const shown = typed ? -1 : found.findIndex((row) => row.name === current.get());
     active = -1;
-    activate(shown >= 0 ? shown : found.findIndex(spatial), true);
+    activate(shown >= 0 ? shown : found.findIndex(usable), true);
   }
 
   function option(row: LayerRow, i: number): HTMLElement {
@@ -131,7 +130,7 @@ export function createPicker(choice: LayerChoice) {
         "data-index": i,
         "data-layer": row.name,
         "aria-selected": row.name === current.get() ? "true" : "false",
-        "aria-disabled": spatial(row) ? null : "true",
+        "aria-disabled": usable(row) ? null : "true",
         title: describeLayer(row),
       },
       swatch(row.leaf ? colourKind(row.kind) : "block"),
@@ -160,7 +159,7 @@ export function createPicker(choice: LayerChoice) {
 
   function choose(index: number): void {
     const row = found[index];
-    if (!row || !spatial(row)) return;
+    if (!row || !usable(row)) return;
     close();
     current.set(row.name);
     show();

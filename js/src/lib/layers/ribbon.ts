@@ -11,7 +11,6 @@ import {
   KINDS,
   type LayerChoice,
   type LayerRow,
-  spatial,
 } from "./layer.ts";
 import { type Block, blockAt, layoutRibbon, type RibbonLayout, THINNEST } from "./ribbon_layout.ts";
 
@@ -41,7 +40,7 @@ export function createRibbon(choice: LayerChoice) {
     canvas,
   );
   const element = box("nbc-ribbon", scroll, tip);
-  const { shell, layers, current } = choice;
+  const { shell, layers, current, usable } = choice;
   const { signal, theme } = shell;
   choice.onLayers(read);
   current.on(follow);
@@ -101,7 +100,7 @@ export function createRibbon(choice: LayerChoice) {
 
   function click(event: MouseEvent): void {
     const row = leaves[find(event)];
-    if (row && spatial(row)) current.set(row.name);
+    if (row && usable(row)) current.set(row.name);
   }
 
   function key(event: KeyboardEvent): void {
@@ -110,10 +109,10 @@ export function createRibbon(choice: LayerChoice) {
     take(event);
     const [first, last] = range() ?? [0, 0];
     const from = clamp(by > 0 ? last + by : first + by, 0, leaves.length - 1);
-    // Layers without maps are stepped over; from either end, inwards.
+    // Layers that cannot be chosen are stepped over; from either end, inwards.
     const step = Math.abs(by) > leaves.length ? -Math.sign(by) : Math.sign(by);
     for (let i = from; leaves[i]; i += step) {
-      if (!spatial(leaves[i] as LayerRow)) continue;
+      if (!usable(leaves[i] as LayerRow)) continue;
       current.set((leaves[i] as LayerRow).name);
       return;
     }
@@ -125,7 +124,7 @@ export function createRibbon(choice: LayerChoice) {
     const row = leaves[index];
     const block = layout.blocks[index];
     tip.hidden = !row;
-    scroll.style.cursor = row && spatial(row) ? "pointer" : "default";
+    scroll.style.cursor = row && usable(row) ? "pointer" : "default";
     if (row && block) {
       tip.textContent = describeLayer(row);
       const middle = block.x + SIDE + block.width / 2 - scroll.scrollLeft;
@@ -147,7 +146,7 @@ export function createRibbon(choice: LayerChoice) {
     layout.blocks.forEach((block, i) => {
       const row = leaves[i] as LayerRow;
       const strong = (i >= first && i <= last) || i === hovered;
-      context.globalAlpha = strong ? 1 : spatial(row) ? 0.85 : 0.45;
+      context.globalAlpha = strong ? 1 : usable(row) ? 0.85 : 0.45;
       const { x, width, height } = block;
       const colour = colours.get(colourKind(row.kind)) ?? "";
       paintRect(context, colour, x, TOP + (BLOCKS - height) / 2, width, height);
