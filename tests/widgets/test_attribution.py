@@ -257,6 +257,17 @@ def test_switches_lie_where_the_maxima_are(view, net, image):
     assert len(reply.arrays["layer"]) == len(found.values)
 
 
+def test_other_maxima_on_the_way_are_named(view_of):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 4, 3), nn.AdaptiveMaxPool2d(6), nn.Conv2d(4, 3, 3), nn.Flatten()
+    net = nv.Network(nn.Sequential(*layers, nn.Linear(48, 3)))
+    widget = nv.Attribution(net, torch.rand(3, 16, 16))
+    reply = view_of(widget).answer("switches", index=None, other=None, layer="2", unit=[1, 2, 2])
+    assert reply.meta["layers"] == []
+    assert reply.meta["note"].startswith("no switches are given of")
+    assert "adaptive_max_pool2d" in reply.meta["note"]
+
+
 def test_evidence_comes_with_chance_beside_it(view):
     reply = view.answer("evidence", method="gradcam", **aim(index=2))
     meta, arrays = reply.meta, reply.arrays
