@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,20 +23,15 @@ from hypothesis import strategies as st
 from nets import MODES, Stochastic, globals_now, photo, same, snapshot, tiny
 from torch import Tensor, nn
 from torch.utils.data import (
-    BatchSampler,
     DataLoader,
     Dataset,
     IterableDataset,
-    SequentialSampler,
-    SubsetRandomSampler,
     TensorDataset,
-    WeightedRandomSampler,
 )
 
 import nbcnnviz as nv
 from nbcnnviz import backend
 from nbcnnviz.backend import _embed_store, embedding
-from nbcnnviz.backend._embed_quality import quality
 from nbcnnviz.backend._embed_source import Source
 from nbcnnviz.backend.embedding import extract, extraction, image_files
 from nbcnnviz.backend.network import Network
@@ -727,57 +721,6 @@ def test_a_loader_that_shuffles_or_drops_says_so():
     assert any("data set" in note for note in seen.notes)
     assert any("drops its last 1" in note for note in seen.notes)
     assert Source(DataLoader(data, 3, drop_last=True)).count == 6
-
-
-@pytest.mark.parametrize("sampler", [SubsetRandomSampler, WeightedRandomSampler])
-def test_other_orders_than_the_data_sets_are_not_resumed(sampler):
-    data = Pairs(tensors(7))
-    order = sampler([0, 2, 4]) if sampler is SubsetRandomSampler else sampler([1.0] * 7, 3)
-    source = Source(DataLoader(data, 2, sampler=order))
-    assert not source.repeatable and source.notes
-    assert Source(DataLoader(data, 2)).repeatable
-
-
-def test_a_loader_with_a_batch_sampler():
-    data = Pairs(tensors(7))
-    batches = BatchSampler(SequentialSampler(data), 3, drop_last=False)
-    seen = extract(net_of(), DataLoader(data, batch_sampler=batches), "conv")
-    assert np.array_equal(seen, extract(net_of(), data, "conv"))
-
-
-def test_a_series_is_read_by_position():
-    pictures = list(tensors(6))
-    series = pandas.Series(pictures, index=[3, 1, 0, 9, 5, 4])
-    assert np.array_equal(extract(net_of(), series, "conv"), extract(net_of(), pictures, "conv"))
-
-
-@pytest.mark.parametrize("kind", [list, torch.stack, tuple])
-def test_a_file_of_other_images_is_not_taken(kind, tmp_path):
-    one, two = (list(tensors(12))[part] for part in (slice(6), slice(6, 12)))
-    extract(net_of(), kind(one), "conv", out=tmp_path / "f.npy")
-    again = extract(net_of(), kind(one), "conv", out=tmp_path / "f.npy")
-    assert np.array_equal(again, extract(net_of(), kind(one), "conv"))
-    with pytest.raises(ValueError, match="out="):
-        extract(net_of(), kind(two), "conv", out=tmp_path / "f.npy")
-
-
-def test_points_without_a_label_have_no_part_in_purity():
-    rng = np.random.default_rng(0)
-    table = np.concatenate([rng.normal(0, 1, (50, 3)), rng.normal(20, 1, (100, 3))])
-    labels = np.array(["a", "b"] * 25, object)
-    found = quality(table, table[:, :2], [*labels, *[None] * 100])
-    alone = quality(table[:50], table[:50, :2], labels)
-    assert (found.purity, found.features_purity, found.chance) == (
-        (alone.purity, alone.features_purity, alone.chance)
-    )
-    assert found.chance == pytest.approx(24 / 49)
-    assert any("100" in note and "label" in note for note in found.notes)
-    assert quality(table, table[:, :2], [None] * 150).purity is None
-
-
-def test_equal_rows_have_no_neighbours():
-    found = quality(np.ones((20, 3)), np.random.default_rng(0).normal(size=(20, 2)), ["a"] * 20)
-    assert found.trustworthiness is None and "are equal" in found.notes[-1]
 
 
 def test_no_warning_of_a_plain_run():
